@@ -1,0 +1,32 @@
+# cannery. `make run` and `make test` need Node 20, make and a C++ compiler, nothing else.
+
+.PHONY: run test build check servers bench clean
+
+TESTS = $(wildcard test/*.test.ts test/*/*.test.ts)
+
+run: build
+	@bash fixtures/run.sh
+
+build: dist/main.js
+
+dist/main.js: node_modules/.package-lock.json build.mjs package.json $(shell find src -name '*.ts')
+	node build.mjs
+	@touch $@
+
+node_modules/.package-lock.json: package-lock.json package.json
+	npm ci
+	@touch $@
+
+check: build
+	npx tsc -p .
+	npx biome check --error-on-warnings
+
+test: build
+	@bash test/run.sh
+
+servers:
+	bash test/servers/radosgw.sh install
+	bash test/servers/radosgw.sh start
+
+clean:
+	rm -rf dist build run .tap

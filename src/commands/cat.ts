@@ -1,0 +1,67 @@
+import { statSync } from 'node:fs';
+import { DocumentReader, FORMATS, type Format } from '../edge/documents.ts';
+import { endRow, measurementRow, parseRow, wrongKind } from '../record/rows.ts';
+import { UsageError } from '../stream/errors.ts';
+import type { Stage } from '../stream/stage.ts';
+import { bytes, flag, number, type OptionSpec, verb } from '../stream/verb.ts';
+
+const format: OptionSpec<Format> = {
+  flags: '--format <name>',
+  text: `what the input is: ${FORMATS.join(', ')}`,
+  parse: (given) => {
+    const known = FORMATS.find((name) => name === given);
+    if (!known) throw new UsageError(`--format: one of ${FORMATS.join(', ')}, not '${given}'`);
+    return known;
+  },
+  initial: 'auto',
+  shown: 'auto',
+};
+
+export default verb({
+  summary: 'open posts, reports and cans, and write their measurements as rows',
+  operands: '[FILE...|-]',
+  options: {
+    raw: flag('--raw', 'the documents alone, without the three members in front'),
+    end: flag('--end', 'close the stream with an end row, for postcan --rows'),
+    format,
+    maxDepth: number('--max-depth <levels>', 'deepest nesting of a document', 500, 1, 100_000),
+    maxInflated: bytes('--max-inflated <bytes>', 'most that one file may inflate to', 100_000_000_000),
+  },
+  async run(stage, operands, options) {
+    if (options.raw && options.end) throw new UsageError('--raw has no end row: leave --end out');
+    const { maxLine } = stage;
+    const reader = new DocumentReader(stage, { maxLine, maxDepth: options.maxDepth, maxInflated: options.maxInflated });
+    const write = async (documents: AsyncIterable<{ provenance: Parameters<typeof measurementRow>[0]; document: Buffer }>) => {
+      for await (const { provenance, document } of documents) {
+        if (options.raw) await stage.emit(document);
+        else await stage.emit(...measurementRow(provenance, document));
+      }
+    };
+    if (operands.length > 0) stage.expect(sizeOf(operands));
+    for await (const file of operands.length > 0 ? operands : fileRows(stage)) {
+      if (file === '-') await write(reader.bytes(process.stdin, null, options.format));
+      else {
+        stage.refuseRejects(file);
+        await write(reader.file(file, options.format));
+      }
+    }
+    if (options.end) await stage.emit(endRow(stage.counts.out!, stage.counts.rejected!));
+  },
+});
+
+/** Files named by the rows of standard input. */
+async function* fileRows(stage: Stage): AsyncGenerator<string> {
+  for await (const { number: line, bytes } of stage.rows()) {
+    try {
+      const row = parseRow(bytes);
+      if (row.kind !== 'file') throw new Error(`${wrongKind(row, 'file')}; data is read with 'cat -'`);
+      yield row.file;
+    } catch (error) {
+      stage.reject({ as: 'row', file: null, line, reason: (error as Error).message }, bytes);
+    }
+  }
+}
+
+function sizeOf(files: string[]): number {
+  return files.reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0);
+}

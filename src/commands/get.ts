@@ -1,0 +1,73 @@
+import { IndexDb } from '../edge/index-db.ts';
+import { describeRequest, isUidText, Lookup, parseRequest, type Request } from '../edge/requests.ts';
+import { openStore, type Store } from '../edge/store.ts';
+import { measurementRow } from '../record/rows.ts';
+import { UsageError } from '../stream/errors.ts';
+import { orderedMap } from '../stream/ordered.ts';
+import type { Stage } from '../stream/stage.ts';
+import { flag, number, text, verb } from '../stream/verb.ts';
+
+/** A request with the bytes that it came as, for the rejects. */
+interface Asked {
+  request: Request;
+  line: number | null;
+  bytes: Buffer;
+}
+
+export default verb({
+  summary: 'look up measurements by uid, or by report_id and input, in one small read each',
+  operands: '[UID...]',
+  options: {
+    index: text('--index <db>', 'the index'),
+    store: text('--store <store>', 'where the cans are (default: the store that the index names)'),
+    reportId: text('--report-id <id>', 'all measurements of this report'),
+    input: text('--input <input>', 'with --report-id: those of this input'),
+    raw: flag('--raw', 'the documents alone, without the three members in front'),
+    jobs: number('--jobs <n>', 'look-ups under way at once', 4, 1, 64),
+    attempts: number('--attempts <n>', 'tries of one request to the store', 20, 1, 1000),
+  },
+  async run(stage, uids, options) {
+    const { reportId, input, store: given, attempts, jobs } = options;
+    if (options.index === undefined) throw new UsageError('--index is missing');
+    if (reportId !== undefined && uids.length > 0) throw new UsageError('uids or --report-id, not both');
+    if (input !== undefined && reportId === undefined) throw new UsageError('--input goes with --report-id');
+    for (const uid of uids) if (!isUidText(uid)) throw new UsageError(`'${uid}' is no uid`);
+    const index = new IndexDb(options.index, 'read');
+    const stores = new Map<string, Promise<Store>>();
+    const storeOf = (name: string) => {
+      const spec = given ?? name;
+      if (!stores.has(spec)) stores.set(spec, openStore(spec, { attempts, onRetry: (message) => stage.say(message) }));
+      return stores.get(spec)!;
+    };
+    const lookup = new Lookup(index, storeOf, stage.maxLine);
+    try {
+      const asked = reportId !== undefined ? [ask({ reportId, ...(input === undefined ? {} : { input }) })] : uids.length > 0 ? uids.map((uid) => ask({ uid })) : requests(stage);
+      const answer = async (one: Asked) => ({ one, answers: await lookup.answer(one.request) });
+      for await (const { one, answers } of orderedMap<Asked, Awaited<ReturnType<typeof answer>>>(asked, answer, { concurrency: jobs })) {
+        for (const result of answers) {
+          if ('reason' in result) stage.reject({ as: 'request', file: null, line: one.line, reason: `${describeRequest(one.request)}: ${result.reason}` }, one.bytes);
+          else if (options.raw) await stage.emit(result.line);
+          else await stage.emit(...measurementRow({ measurement_uid: result.found.measurement_uid, bucket_date: null, report_filename: null }, result.line));
+        }
+      }
+    } finally {
+      index.close();
+      for (const store of stores.values()) (await store).close();
+    }
+  },
+});
+
+function ask(request: Request): Asked {
+  const row = 'uid' in request ? { measurement_uid: request.uid } : { report_id: request.reportId, input: request.input };
+  return { request, line: null, bytes: Buffer.from(JSON.stringify(row)) };
+}
+
+async function* requests(stage: Stage): AsyncGenerator<Asked> {
+  for await (const { number: line, bytes } of stage.rows()) {
+    try {
+      yield { request: parseRequest(bytes), line, bytes: Buffer.from(bytes) };
+    } catch (error) {
+      stage.reject({ as: 'request', file: null, line, reason: (error as Error).message }, bytes);
+    }
+  }
+}

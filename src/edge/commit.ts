@@ -1,0 +1,42 @@
+// From a built can to a can that is ready: verified, its name written down, moved by one rename.
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, Failure } from '../stream/errors.ts';
+import { fsyncFolder, writeFileDurably } from './files.ts';
+import { CanFolder, type CanRow, canRow, type Manifest, makeCanLock, type Outgoing, type PackedPost } from './outgoing.ts';
+import type { BuiltCan } from './pack.ts';
+import { verifyCan } from './verify.ts';
+
+/** What the kernel hears of a packer; `Stage` has the same names. */
+export interface Reporter {
+  reject(reject: { as: 'post' | 'row' | 'file'; file: string | null; line: number | null; reason: string }, bytes: Uint8Array | null): void;
+  finding(file: string | null, reason: string): void;
+  say(message: string): void;
+  tally(name: string, by?: number): void;
+}
+
+/** The posts of a can, for its manifest. */
+export function postsOf<O>(built: BuiltCan<O>): PackedPost[] {
+  return built.items.map(({ member: file, bytes, sha256 }) => ({ file, bytes, sha256 }));
+}
+
+/** Writes the rows, then reads everything back. A can that fails is thrown away: its posts are where they were. */
+export async function sealCan<O>(built: BuiltCan<O>): Promise<void> {
+  try {
+    writeFileDurably(join(built.dir, 'rows.jsonl'), built.rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    makeCanLock(built.dir);
+    await verifyCan(built.dir, built.files, postsOf(built), built.rows);
+  } catch (error) {
+    rmSync(built.dir, { recursive: true, force: true });
+    throw new Failure(`${built.can}: not packed: ${describe(error)}`);
+  }
+}
+
+/** The commit: manifest, then one rename. When this returns, the can is durable and its posts may go. */
+export function commitCan(outgoing: Outgoing, manifest: Manifest): CanRow {
+  const folder = new CanFolder(outgoing, manifest.can, 'building');
+  writeFileDurably(folder.file('can.json'), `${JSON.stringify(manifest)}\n`);
+  fsyncFolder(folder.dir);
+  folder.move('ready');
+  return canRow(folder, manifest);
+}

@@ -1,0 +1,266 @@
+// Everything that `cat` opens, as documents one after the other. A bad one is told and the rest goes on.
+import { basename, dirname } from 'node:path';
+import { isModernReportId, trivialId } from '../record/identity.ts';
+import { type JsonError, onOneLine, readJson } from '../record/json.ts';
+import { dayForPath, parsePostName, uidOfMember } from '../record/names.ts';
+import { documentFacts, readPost } from '../record/post.ts';
+import { type MeasurementRow, parseRow, type Provenance } from '../record/rows.ts';
+import { describe, Malformed } from '../stream/errors.ts';
+import { type Line, readAll } from '../stream/lines.ts';
+import type { Reject, RejectKind } from '../stream/rejects.ts';
+import { isGzip } from './gzip.ts';
+import { type Bytes, fileBytes, inflateIfGzip, isTar, peek, peekBytes } from './source.ts';
+import { tarMembers } from './tar.ts';
+
+export const FORMATS = ['auto', 'post', 'json', 'jsonl', 'tar', 'rejects'] as const;
+export type Format = (typeof FORMATS)[number];
+
+export interface DocumentLimits {
+  maxLine: number;
+  maxDepth: number;
+  /** Bytes after inflating, of one file. */
+  maxInflated: number;
+}
+
+/** What a reader needs of the kernel. */
+export interface DocumentKernel {
+  lines(source: Bytes, file: string | null, as: RejectKind): AsyncIterable<Line>;
+  count(source: Bytes): Bytes;
+  /** An item that is no line was read. */
+  took(): void;
+  reject(reject: Reject, bytes: Uint8Array | null): void;
+  say(message: string): void;
+}
+
+export interface OpenedDocument {
+  provenance: Provenance;
+  /** On one line. */
+  document: Buffer;
+}
+
+/** Faults of the system that belong to one file. */
+const ITS_OWN = new Set(['ENOENT', 'EACCES', 'EPERM', 'EISDIR', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'EIO']);
+
+const NO_PROVENANCE: Provenance = { measurement_uid: null, bucket_date: null, report_filename: null };
+
+export class DocumentReader {
+  #kernel: DocumentKernel;
+  #limits: DocumentLimits;
+
+  constructor(kernel: DocumentKernel, limits: DocumentLimits) {
+    this.#kernel = kernel;
+    this.#limits = limits;
+  }
+
+  /** Documents of a file. */
+  file(path: string, format: Format): AsyncGenerator<OpenedDocument> {
+    return this.bytes(fileBytes(path), path, format);
+  }
+
+  /**
+   * Documents of bytes. An input that cannot be read to its end is rejected by name; what was good before stands.
+   * @param name path or null for standard input; with it comes what the name tells
+   */
+  async *bytes(source: Bytes, name: string | null, format: Format): AsyncGenerator<OpenedDocument> {
+    try {
+      yield* this.#open(source, name, format);
+    } catch (error) {
+      // What is wrong with one input is told of it; a full disk or a lost reader is not.
+      const itsOwn = error instanceof Malformed || ITS_OWN.has((error as NodeJS.ErrnoException).code ?? '');
+      if (!itsOwn) throw error;
+      const row = name === null ? null : Buffer.from(JSON.stringify({ file: name }));
+      this.#kernel.reject({ as: 'file', file: name ?? '-', line: null, reason: describe(error).replace(`${name}: `, '') }, row);
+    }
+  }
+
+  async *#open(source: Bytes, name: string | null, format: Format): AsyncGenerator<OpenedDocument> {
+    const inflated = inflateIfGzip(this.#kernel.count(source), this.#limits.maxInflated);
+    const { head, all } = await peekBytes(inflated, 512);
+    const kind = format === 'auto' ? formatOf(name, head) : format;
+    if (kind === 'post') yield* this.#post(await readAll(all, this.#limits.maxLine), name, name ? uidOfPost(name) : null);
+    else if (kind === 'tar') yield* this.#tar(all, name);
+    else if (kind === 'json') yield* this.#json(all, name);
+    else if (kind === 'rejects') yield* this.#rejects(all, name);
+    else yield* this.#jsonl(all, name, format === 'auto');
+  }
+
+  *#post(bytes: Buffer, name: string | null, uid: string | null): Generator<OpenedDocument> {
+    this.#kernel.took();
+    const post = readPost(bytes, { maxDepth: this.#limits.maxDepth, maxBytes: this.#limits.maxLine });
+    if (post.readable) yield { provenance: { ...NO_PROVENANCE, measurement_uid: uid }, document: post.line };
+    else this.#kernel.reject({ as: 'post', file: name, line: null, reason: post.reason }, bytes);
+  }
+
+  async *#tar(source: Bytes, name: string | null): AsyncGenerator<OpenedDocument> {
+    try {
+      for await (const { name: path, type, size, body } of tarMembers(source)) {
+        const where = `${name ?? '-'}(${path})`;
+        if (type === 'directory') continue;
+        if (type !== 'file' || !path.endsWith('.post')) {
+          this.#kernel.reject({ as: 'file', file: where, line: null, reason: `no post, but a ${type} in a postcan` }, null);
+        } else if (size > this.#limits.maxLine) {
+          this.#kernel.reject({ as: 'file', file: where, line: null, reason: `${size} bytes, over the limit of ${this.#limits.maxLine} (--max-line)` }, null);
+        } else {
+          yield* this.#post(await readAll(body, this.#limits.maxLine), where, uidOfMember(path));
+        }
+      }
+    } catch (error) {
+      throw isTarError(error) ? new Malformed((error as Error).message) : error;
+    }
+  }
+
+  /** One document a line; or, where the first line is not one by itself, one document over many lines. */
+  async *#json(source: Bytes, name: string | null): AsyncGenerator<OpenedDocument> {
+    const { maxLine } = this.#limits;
+    const first = await peek(source, (chunk, held) => chunk.includes(0x0a) || held > maxLine);
+    const line = firstLine(first.head);
+    if (isBlank(line) || this.#parse(line)) return yield* this.#jsonl(first.all, name, false);
+    const whole = await peek(first.all, (_, held) => held > maxLine);
+    const document = whole.ended ? this.#parse(whole.head) : undefined;
+    if (!document) return yield* this.#jsonl(whole.all, name, false); // its lines are bad one by one
+    this.#kernel.took();
+    yield this.#document(document, name);
+  }
+
+  async *#jsonl(source: Bytes, name: string | null, hint: boolean): AsyncGenerator<OpenedDocument> {
+    for await (const { number, bytes, ended } of this.#kernel.lines(source, name, 'document')) {
+      if (isBlank(bytes)) continue;
+      if (hint && number === 1 && bytes.subarray(0, 20).equals(Buffer.from('{"cannery":"reject",'))) {
+        this.#kernel.say(`${name ?? '-'}: looks like a file of rejects: --format rejects reads what is in it`);
+      }
+      let document: Buffer;
+      try {
+        document = this.#read(bytes);
+      } catch (error) {
+        const cut = ended ? '' : ', in a last line without line feed';
+        this.#kernel.reject({ as: 'document', file: name, line: number, reason: `${(error as Error).message}${cut}` }, bytes);
+        continue;
+      }
+      yield this.#document(document, name);
+    }
+  }
+
+  /** What a rejects file keeps, read as what it was when it was rejected. */
+  async *#rejects(source: Bytes, name: string | null): AsyncGenerator<OpenedDocument> {
+    for await (const { number, bytes } of this.#kernel.lines(source, name, 'row')) {
+      if (isBlank(bytes)) continue;
+      let kept: Kept;
+      try {
+        kept = parseReject(bytes);
+      } catch (error) {
+        this.#kernel.reject({ as: 'row', file: name, line: number, reason: (error as Error).message }, bytes);
+        continue;
+      }
+      yield* this.#kept(kept, name, number);
+    }
+  }
+
+  async *#kept({ as, file, data }: Kept, name: string | null, line: number): AsyncGenerator<OpenedDocument> {
+    const refuse = (reason: string) => this.#kernel.reject({ as, file: name, line, reason }, data);
+    if (data === null) return refuse('a reject without bytes');
+    try {
+      if (as === 'post') yield* this.#post(data, file, file ? (uidOfPost(file) ?? uidOfMember(file.replace(/\)$/, ''))) : null);
+      else if (as === 'document') yield this.#document(this.#read(data), file);
+      else if (as === 'row') {
+        const row = parseRow(data) as MeasurementRow;
+        if (row.kind !== 'measurement') return refuse('no measurement row');
+        const { measurement_uid, bucket_date, report_filename, document } = row;
+        yield { provenance: { measurement_uid, bucket_date, report_filename }, document };
+      } else if (as === 'file') {
+        const row = parseRow(data);
+        if (row.kind !== 'file') return refuse('no file row');
+        yield* this.file(row.file, 'auto');
+      } else refuse('a request for a measurement, which get can read');
+    } catch (error) {
+      refuse((error as Error).message);
+    }
+  }
+
+  #parse(bytes: Buffer): Buffer | undefined {
+    try {
+      return this.#read(bytes);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The document of a text, on one line. @throws Error */
+  #read(bytes: Buffer): Buffer {
+    let doc: ReturnType<typeof readJson>;
+    try {
+      doc = readJson(bytes, { maxDepth: this.#limits.maxDepth });
+    } catch (error) {
+      throw new Error(`not JSON: ${(error as JsonError).message}`);
+    }
+    if (doc.value.type !== 'object') throw new Error(`not an object, but ${doc.value.type}`);
+    return onOneLine(bytes, doc.value, doc.lineFeed);
+  }
+
+  #document(document: Buffer, name: string | null): OpenedDocument {
+    return { provenance: { ...fromPath(name), measurement_uid: legacyUid(document) }, document };
+  }
+}
+
+/** A legacy record has the trivial id of its raw bytes; a modern line without its postcan has none. */
+function legacyUid(document: Buffer): string | null {
+  const { report_id, measurement_start_time } = documentFacts(document, readJson(document).value);
+  return report_id !== undefined && isModernReportId(report_id) ? null : trivialId(document, dayForPath(measurement_start_time));
+}
+
+/** A report in a bucket folder `YYYY-MM-DD` has both of the others. */
+function fromPath(name: string | null): Provenance {
+  const bucket = name === null ? '' : basename(dirname(name));
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(bucket) || dayForPath(bucket) === undefined) return NO_PROVENANCE;
+  const base = basename(name!).replace(/(?:\.gz)?$/, '').replace(/\.(?:jsonl?|njson|yaml|yamloo)$/, '');
+  return { measurement_uid: null, bucket_date: bucket, report_filename: `${bucket}/${base}.json` };
+}
+
+function uidOfPost(path: string): string | null {
+  return parsePostName(basename(path).replace(/\.gz$/, ''))?.uid ?? null;
+}
+
+/** By magic bytes where there are any, else by name; standard input without magic is JSON lines. */
+function formatOf(name: string | null, head: Buffer): Format {
+  if (isTar(head)) return 'tar';
+  const base = (name ?? '').replace(/\.gz$/, '');
+  if (base.endsWith('.post')) return 'post';
+  if (base.endsWith('.tar')) return 'tar';
+  if (base.endsWith('.rejects')) return 'rejects';
+  if (/\.ya?ml(?:oo)?$/.test(base)) throw new Malformed('YAML reports are not read yet');
+  if (isGzip(head)) throw new Malformed('gzip within gzip');
+  return base.endsWith('.json') ? 'json' : 'jsonl';
+}
+
+interface Kept {
+  as: RejectKind;
+  file: string | null;
+  data: Buffer | null;
+}
+
+function parseReject(bytes: Buffer): Kept {
+  let row: { cannery?: unknown; as?: RejectKind; file?: string | null; data?: string | { format: string; data: string } | null };
+  try {
+    row = JSON.parse(bytes.toString());
+  } catch {
+    throw new Error('no reject row: not JSON');
+  }
+  if (typeof row !== 'object' || row === null || row.cannery !== 'reject' || !row.as) throw new Error('no reject row');
+  const { as, file, data } = row;
+  const kept = typeof data === 'string' ? Buffer.from(data) : data ? Buffer.from(data.data, 'base64') : null;
+  return { as, file: typeof file === 'string' ? file : null, data: kept };
+}
+
+function firstLine(bytes: Buffer): Buffer {
+  const end = bytes.indexOf(0x0a);
+  return end === -1 ? bytes : bytes.subarray(0, end);
+}
+
+function isBlank(bytes: Buffer): boolean {
+  for (const c of bytes) if (c !== 0x20 && c !== 0x09 && c !== 0x0d) return false;
+  return true;
+}
+
+function isTarError(error: unknown): boolean {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code === undefined && /tar|Unexpected end of data|Unsupported/i.test(message ?? '') && !(error instanceof Malformed);
+}

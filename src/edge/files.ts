@@ -1,0 +1,185 @@
+// Plain files, done durably: what is written is fsynced, and so is the folder that names it.
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  type Stats,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Malformed } from '../stream/errors.ts';
+
+/** Makes a folder's names durable. */
+export function fsyncFolder(path: string): void {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** mkdir -p, every new name durable. */
+export function makeFolder(path: string): void {
+  const first = mkdirSync(path, { recursive: true });
+  if (first === undefined) return;
+  for (let folder = path; ; folder = dirname(folder)) {
+    fsyncFolder(dirname(folder));
+    if (folder === first || dirname(folder) === folder) return;
+  }
+}
+
+/** Writes a whole new file and fsyncs it; the folder is the caller's to fsync. */
+export function writeFileDurably(path: string, content: string | Uint8Array): void {
+  const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+  const fd = openSync(path, 'wx', 0o644);
+  try {
+    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Puts a file in the place of another as one step: a reader sees the old or the new one, whole. */
+export function replaceFile(path: string, content: string | Uint8Array): void {
+  const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    writeFileDurably(temporary, content);
+    renameSync(temporary, path);
+  } catch (error) {
+    unlinkIfThere(temporary);
+    throw error;
+  }
+  fsyncFolder(dirname(path));
+}
+
+export function unlinkIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+}
+
+/** lstat; undefined where there is nothing. */
+export function lstatOf(path: string | Buffer): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
+}
+
+export function exists(path: string | Buffer): boolean {
+  return lstatOf(path) !== undefined;
+}
+
+/** JSON of a file of ours. @throws Error naming the file */
+export function readJsonFile<T>(path: string): T {
+  const text = readFileSync(path, 'utf8');
+  try {
+    return JSON.parse(text) as T;
+  } catch (error) {
+    throw new Error(`${path}: ${(error as Error).message}`);
+  }
+}
+
+/** Moves a name into another folder without ever overwriting; both folders are fsynced. */
+export function moveWithoutClobber(from: string | Buffer, folder: string, base: Buffer): void {
+  const fromBytes = Buffer.from(from);
+  for (let n = 1; ; n++) {
+    const name = n === 1 ? base : Buffer.concat([base, Buffer.from(`~${n}`)]);
+    const to = Buffer.concat([Buffer.from(`${folder}/`), name]);
+    if (exists(to)) continue;
+    if (lstatSync(fromBytes).isFile()) {
+      linkSync(fromBytes, to);
+      unlinkSync(fromBytes);
+    } else {
+      renameSync(fromBytes, to); // a link or a folder cannot be hard-linked; the packer's lock guards the gap
+    }
+    break;
+  }
+  fsyncFolder(folder);
+}
+
+/** Which file a path meant when it was read: enough to tell whether it still is the same. */
+export interface FileIdentity {
+  dev: bigint;
+  ino: bigint;
+  size: bigint;
+  mtimeNs: bigint;
+}
+
+export interface FileRead {
+  bytes: Buffer;
+  identity: FileIdentity;
+}
+
+/**
+ * Reads a regular file whole, following no link.
+ * @throws Malformed for a link, a folder, a file over `max` bytes or one that changed meanwhile; errno errors
+ */
+export async function readRegularFile(path: string, max: number): Promise<FileRead> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ELOOP') throw new Malformed('a symbolic link, not followed');
+    if (code === 'ENXIO') throw new Malformed('not a regular file');
+    throw error;
+  }
+  try {
+    const before = await handle.stat({ bigint: true });
+    if (!before.isFile()) throw new Malformed('not a regular file');
+    if (before.size > BigInt(max)) throw new Malformed(`${before.size} bytes, over the limit of ${max} (--max-line)`);
+    const bytes = Buffer.allocUnsafe(Number(before.size));
+    let done = 0;
+    while (done < bytes.length) {
+      const { bytesRead } = await handle.read(bytes, done, bytes.length - done, done);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+    const after = await handle.stat({ bigint: true });
+    if (done < bytes.length || after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
+      throw new Malformed('changed while it was read');
+    }
+    const { dev, ino, size, mtimeNs } = before;
+    return { bytes, identity: { dev, ino, size, mtimeNs } };
+  } finally {
+    await handle.close();
+  }
+}
+
+export function isSameFile(path: string, identity: FileIdentity): boolean {
+  const now = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  if (!now?.isFile()) return false;
+  const { dev, ino, size, mtimeNs } = identity;
+  return now.dev === dev && now.ino === ino && now.size === size && now.mtimeNs === mtimeNs;
+}
+
+/** Bytes of a range of a file. @throws Error where the file ends before */
+export function readRange(path: string, offset: number, length: number): Buffer {
+  const fd = openSync(path, 'r');
+  try {
+    const size = fstatSync(fd).size;
+    if (offset + length > size) throw new Error(`${path}: ends at ${size}, before byte ${offset + length}`);
+    const bytes = Buffer.allocUnsafe(length);
+    for (let done = 0; done < length; ) {
+      const n = readSync(fd, bytes, done, length - done, offset + done);
+      if (n === 0) throw new Error(`${path}: ends before byte ${offset + length}`);
+      done += n;
+    }
+    return bytes;
+  } finally {
+    closeSync(fd);
+  }
+}

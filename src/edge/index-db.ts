@@ -1,0 +1,323 @@
+// The index: where each measurement's line lies. A row is kept small: the can's key and the report id
+// stand in tables of their own, a line's id holds its can and its number.
+import { existsSync, statSync } from 'node:fs';
+import Database from 'better-sqlite3';
+import { describe, Failure } from '../stream/errors.ts';
+import type { IndexRow, Manifest } from './outgoing.ts';
+
+/** 'cnry' in the file's header, so that no other database is taken for ours. */
+const APPLICATION_ID = 0x636e7279;
+export const SCHEMA_VERSION = 1;
+
+/** line.id = can.id · 2^24 + linenum. */
+const LINES = 2 ** 24;
+
+const SCHEMA = `
+CREATE TABLE can (
+  id INTEGER PRIMARY KEY,
+  store TEXT NOT NULL,
+  s3path TEXT NOT NULL,
+  sha256 TEXT,
+  class TEXT NOT NULL,
+  grp TEXT,
+  generation TEXT,
+  superseded INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (s3path, store)
+);
+CREATE TABLE member (
+  can INTEGER NOT NULL,
+  first_line INTEGER NOT NULL,
+  offset INTEGER NOT NULL,
+  length INTEGER NOT NULL,
+  PRIMARY KEY (can, first_line)
+) WITHOUT ROWID;
+CREATE TABLE report (id INTEGER PRIMARY KEY, report_id TEXT NOT NULL UNIQUE);
+CREATE TABLE line (
+  id INTEGER PRIMARY KEY,
+  report INTEGER,
+  input TEXT,
+  measurement_uid TEXT,
+  hash BLOB,
+  unreadable INTEGER NOT NULL
+);
+CREATE INDEX line_report ON line (report);
+CREATE INDEX line_uid ON line (substr(measurement_uid, 1, 21));
+CREATE VIEW jsonl AS
+  SELECT report.report_id, line.input, can.s3path, line.id & ${LINES - 1} AS linenum, line.measurement_uid
+  FROM line JOIN can ON can.id = line.id >> 24 JOIN report ON report.id = line.report
+  WHERE NOT line.unreadable;
+`;
+
+/** A line that a look-up found. */
+export interface Found {
+  can: number;
+  store: string;
+  s3path: string;
+  linenum: number;
+  measurement_uid: string | null;
+  report_id: string | null;
+  input: string | null;
+  /** First 8 bytes of the line's SHA-256; null where others made the can. */
+  hash: Buffer | null;
+  unreadable: number;
+}
+
+export interface MemberPlace {
+  first_line: number;
+  offset: number;
+  length: number;
+}
+
+const FOUND = `
+  SELECT can.id AS can, store, s3path, line.id & ${LINES - 1} AS linenum, measurement_uid, report_id, input, hash, unreadable
+  FROM line JOIN can ON can.id = line.id >> 24 LEFT JOIN report ON report.id = line.report`;
+
+export class IndexDb {
+  readonly path: string;
+  #db: Database.Database;
+  #statements = new Map<string, Database.Statement>();
+  #reports = new Map<string, number>();
+
+  /** @throws Failure for a file that is not an index of ours, or of another version */
+  constructor(path: string, mode: 'read' | 'write') {
+    this.path = path;
+    if (mode === 'read' && !existsSync(path)) throw new Failure(`${path}: no such index`);
+    try {
+      this.#db = new Database(path, { readonly: mode === 'read', timeout: 60_000 });
+      this.#check(mode);
+    } catch (error) {
+      if (error instanceof Failure) throw error;
+      const { code } = error as { code?: string };
+      if (code === 'SQLITE_NOTADB') throw new Failure(`${path}: not a SQLite file`);
+      throw new Failure(`${path}: ${describe(error)}`);
+    }
+  }
+
+  #check(mode: 'read' | 'write'): void {
+    const db = this.#db;
+    if (mode === 'write') {
+      if (statSync(this.path).size === 0) this.#create();
+      // better-sqlite3 is built with NORMAL for WAL, which may lose the last commits when power goes.
+      db.pragma('journal_mode = WAL');
+      db.pragma('synchronous = FULL');
+    }
+    if (db.pragma('application_id', { simple: true }) !== APPLICATION_ID) throw new Failure(`${this.path}: a database, but not an index of cannery's`);
+    const version = db.pragma('user_version', { simple: true });
+    if (version !== SCHEMA_VERSION) throw new Failure(`${this.path}: schema version ${version}, and this cannery knows ${SCHEMA_VERSION}`);
+    db.pragma('cache_size = -32000');
+  }
+
+  #create(): void {
+    const db = this.#db;
+    db.transaction(() => {
+      // Another process may have made it between our look and our lock.
+      if (db.prepare("SELECT count(*) FROM sqlite_master").pluck().get() !== 0) return;
+      db.exec(SCHEMA);
+      db.pragma(`application_id = ${APPLICATION_ID}`);
+      db.pragma(`user_version = ${SCHEMA_VERSION}`);
+    }).immediate();
+  }
+
+  #sql(text: string): Database.Statement {
+    let statement = this.#statements.get(text);
+    if (!statement) this.#statements.set(text, (statement = this.#db.prepare(text)));
+    return statement;
+  }
+
+  // --- writing
+
+  /**
+   * Inserts cans in one transaction: a can of posts alone, or all cans of a generation. A can that is there
+   * with the same bytes is left as it is; rows of an older generation of the same group go.
+   * @returns keys of the cans whose rows went
+   * @throws Failure where a key is known with other bytes
+   */
+  insertCans(store: string, cans: { manifest: Manifest; rows: () => IndexRow[] }[]): string[] {
+    try {
+      return this.#db
+        .transaction(() => {
+          for (const { manifest, rows } of cans) this.#insertCan(store, manifest, rows);
+          return this.#supersede(store, cans[0]!.manifest);
+        })
+        .immediate();
+    } catch (error) {
+      this.#reports.clear(); // ids of a transaction that did not happen
+      throw error;
+    }
+  }
+
+  #insertCan(store: string, manifest: Manifest, readRows: () => IndexRow[]): void {
+    const { s3path, sha256 } = jsonlFile(manifest);
+    const known = this.#sql('SELECT id, sha256, superseded FROM can WHERE s3path = ? AND store = ?').get(s3path, store) as
+      | { id: number; sha256: string | null; superseded: number }
+      | undefined;
+    if (known && known.sha256 !== sha256) throw new Failure(`${this.path}: ${s3path} is indexed with other bytes`);
+    if (known && !known.superseded) return;
+    const rows = readRows();
+    if (rows.length > LINES) throw new Failure(`${s3path}: more lines than the index can number (${LINES})`);
+    const { class: zone, generation } = manifest;
+    if (known) this.#sql('UPDATE can SET superseded = 0, generation = ? WHERE id = ?').run(generation?.id ?? null, known.id);
+    const can = known?.id ?? this.#newCan({ store, s3path, sha256, zone, group: groupOf(manifest), generation: generation?.id ?? null });
+    const member = this.#sql('INSERT INTO member VALUES (?, ?, ?, ?)');
+    const line = this.#sql('INSERT INTO line VALUES (?, ?, ?, ?, ?, ?)');
+    let offset = -1;
+    for (const row of rows) {
+      if (row.offset !== offset) member.run(can, row.linenum, row.offset, row.length);
+      offset = row.offset;
+      const hash = Buffer.from(row.hash, 'hex');
+      const id = can * LINES + row.linenum;
+      if (row.unreadable) line.run(id, null, null, row.measurement_uid, hash, 1);
+      else line.run(id, this.#report(row.report_id), row.input, row.measurement_uid, hash, 0);
+    }
+  }
+
+  #newCan(can: { store: string; s3path: string; sha256: string | null; zone: string; group: string | null; generation: string | null }): number {
+    const { store, s3path, sha256, zone, group, generation } = can;
+    const insert = this.#sql('INSERT INTO can (store, s3path, sha256, class, grp, generation) VALUES (?, ?, ?, ?, ?, ?)');
+    return Number(insert.run(store, s3path, sha256, zone, group, generation).lastInsertRowid);
+  }
+
+  /** Id of a report; rows of one report mostly come together. */
+  #report(reportId: string): number {
+    const known = this.#reports.get(reportId);
+    if (known !== undefined) return known;
+    const found = this.#sql('SELECT id FROM report WHERE report_id = ?').get(reportId) as { id: number } | undefined;
+    const id = found?.id ?? Number(this.#sql('INSERT INTO report (report_id) VALUES (?)').run(reportId).lastInsertRowid);
+    if (this.#reports.size >= 100_000) this.#reports.clear();
+    this.#reports.set(reportId, id);
+    return id;
+  }
+
+  #supersede(store: string, manifest: Manifest): string[] {
+    const { generation } = manifest;
+    if (!generation) return [];
+    const older = this.#sql(
+      'SELECT id, s3path FROM can WHERE store = ? AND grp = ? AND class = ? AND generation <> ? AND NOT superseded ORDER BY s3path',
+    ).all(store, groupOf(manifest), manifest.class, generation.id) as { id: number; s3path: string }[];
+    for (const { id, s3path } of older) {
+      if (generation.cans.some((can) => s3path.endsWith(`/${can}.jsonl.gz`))) {
+        this.#sql('UPDATE can SET generation = ? WHERE id = ?').run(generation.id, id); // in both generations
+        continue;
+      }
+      this.#sql('DELETE FROM line WHERE id >= ? AND id < ?').run(id * LINES, (id + 1) * LINES);
+      this.#sql('DELETE FROM member WHERE can = ?').run(id);
+      this.#sql('UPDATE can SET superseded = 1 WHERE id = ?').run(id);
+    }
+    return older.filter(({ s3path }) => !generation.cans.some((can) => s3path.endsWith(`/${can}.jsonl.gz`))).map(({ s3path }) => s3path);
+  }
+
+  /** True where the rows of a can are here. */
+  holds(store: string, s3path: string): boolean {
+    return this.#sql('SELECT 1 FROM can WHERE s3path = ? AND store = ? AND NOT superseded').get(s3path, store) !== undefined;
+  }
+
+  /**
+   * Adds the rows of another index: one of ours, or any SQLite file with a table or view `jsonl` of the five
+   * columns (cans that others made: without members and hashes), whose keys lie in `store`.
+   */
+  merge(other: string, store: string | undefined): { cans: number; lines: number } {
+    const db = this.#db;
+    if (!existsSync(other)) throw new Failure(`${other}: no such index`);
+    db.prepare('ATTACH ? AS other').run(other);
+    try {
+      const id = db.pragma('other.application_id', { simple: true });
+      if (id !== APPLICATION_ID) return db.transaction(() => this.#mergeForeign(other, store)).immediate();
+      const version = db.pragma('other.user_version', { simple: true });
+      if (version !== SCHEMA_VERSION) throw new Failure(`${other}: schema version ${version}, and this cannery knows ${SCHEMA_VERSION}`);
+      return db.transaction(() => this.#mergeOurs()).immediate();
+    } catch (error) {
+      this.#reports.clear();
+      if ((error as { code?: string }).code === 'SQLITE_NOTADB') throw new Failure(`${other}: not a SQLite file`);
+      throw error;
+    } finally {
+      this.#statements.clear();
+      db.exec('DETACH other');
+    }
+  }
+
+  #mergeOurs(): { cans: number; lines: number } {
+    type Can = { id: number; store: string; s3path: string; sha256: string | null; class: string; grp: string | null; generation: string | null; superseded: number };
+    const counts = { cans: 0, lines: 0 };
+    for (const can of this.#sql('SELECT * FROM other.can ORDER BY id').all() as Can[]) {
+      const known = this.#sql('SELECT id, sha256 FROM can WHERE s3path = ? AND store = ?').get(can.s3path, can.store) as { sha256: string } | undefined;
+      if (known && known.sha256 !== can.sha256) throw new Failure(`${can.s3path}: the two indexes know it with different bytes`);
+      if (known) continue;
+      const id = this.#newCan({ ...can, zone: can.class, group: can.grp });
+      this.#sql('UPDATE can SET superseded = ? WHERE id = ?').run(can.superseded, id);
+      this.#sql('INSERT INTO member SELECT ?, first_line, offset, length FROM other.member WHERE can = ?').run(id, can.id);
+      const range = [can.id * LINES, (can.id + 1) * LINES];
+      this.#sql(
+        'INSERT OR IGNORE INTO report (report_id) SELECT DISTINCT r.report_id FROM other.line l JOIN other.report r ON r.id = l.report WHERE l.id >= ? AND l.id < ?',
+      ).run(...range);
+      const { changes } = this.#sql(
+        `INSERT INTO line SELECT l.id + ?, mine.id, l.input, l.measurement_uid, l.hash, l.unreadable
+         FROM other.line l LEFT JOIN other.report theirs ON theirs.id = l.report LEFT JOIN main.report mine ON mine.report_id = theirs.report_id
+         WHERE l.id >= ? AND l.id < ?`,
+      ).run((id - can.id) * LINES, ...range);
+      counts.cans++;
+      counts.lines += changes;
+    }
+    return counts;
+  }
+
+  #mergeForeign(other: string, store: string | undefined): { cans: number; lines: number } {
+    const columns = this.#db.prepare("SELECT name FROM pragma_table_info('jsonl', 'other')").pluck().all();
+    const wanted = ['report_id', 'input', 's3path', 'linenum', 'measurement_uid'];
+    if (!wanted.every((name) => columns.includes(name))) throw new Failure(`${other}: neither an index of cannery's nor a table jsonl with ${wanted.join(', ')}`);
+    if (store === undefined) throw new Failure(`${other}: its table jsonl does not tell where the keys lie: give --store`);
+    const last = this.#db.prepare('SELECT coalesce(max(id), 0) FROM can').pluck().get();
+    const cans = this.#db
+      .prepare(
+        `INSERT INTO can (store, s3path, class) SELECT ?, s3path, 'foreign' FROM (SELECT DISTINCT s3path FROM other.jsonl)
+         WHERE s3path NOT IN (SELECT s3path FROM main.can WHERE store = ?) ORDER BY s3path`,
+      )
+      .run(store, store).changes;
+    this.#db.exec("INSERT OR IGNORE INTO report (report_id) SELECT DISTINCT coalesce(report_id, '') FROM other.jsonl");
+    // One line that is listed twice is one line.
+    const lines = this.#db
+      .prepare(
+        `INSERT OR IGNORE INTO line
+         SELECT can.id * ${LINES} + j.linenum, report.id, coalesce(j.input, ''), nullif(j.measurement_uid, ''), NULL, 0
+         FROM other.jsonl j JOIN main.can ON can.s3path = j.s3path AND can.store = ? AND can.id > ?
+         JOIN main.report ON report.report_id = coalesce(j.report_id, '') WHERE j.linenum BETWEEN 0 AND ${LINES - 1}`,
+      )
+      .run(store, last).changes;
+    return { cans, lines };
+  }
+
+  // --- looking up
+
+  byUid(uid: string): Found[] {
+    const text = `${FOUND} WHERE substr(measurement_uid, 1, 21) = substr(?, 1, 21) AND measurement_uid = ? ORDER BY line.id`;
+    return this.#sql(text).all(uid, uid) as Found[];
+  }
+
+  /** All lines of a report, or those of one input (`""` stands for no input). */
+  byReport(reportId: string, input?: string): Found[] {
+    const text = `${FOUND} WHERE line.report = (SELECT id FROM report WHERE report_id = ?)`;
+    if (input === undefined) return this.#sql(`${text} ORDER BY line.id`).all(reportId) as Found[];
+    return this.#sql(`${text} AND input = ? ORDER BY line.id`).all(reportId, input) as Found[];
+  }
+
+  /** The gzip member that holds a line; undefined for cans that others made. */
+  member(can: number, linenum: number): MemberPlace | undefined {
+    return this.#sql('SELECT first_line, offset, length FROM member WHERE can = ? AND first_line <= ? ORDER BY first_line DESC LIMIT 1').get(can, linenum) as
+      | MemberPlace
+      | undefined;
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}
+
+function jsonlFile(manifest: Manifest): { s3path: string; sha256: string } {
+  const file = manifest.files.find(({ name }) => name === `${manifest.can}.jsonl.gz`);
+  if (!file) throw new Failure(`${manifest.can}: no jsonl file in its manifest`);
+  return file;
+}
+
+/** Day, country and test of a row can: what a new generation takes the place of. */
+function groupOf(manifest: Manifest): string | null {
+  return manifest.generation ? manifest.can.slice(0, manifest.can.indexOf('.')) : null;
+}

@@ -1,0 +1,71 @@
+// Cans that are in the store into the index, each in one transaction.
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { JSONL_EXT, keyFolder, parseCanName } from '../record/names.ts';
+import { withCan } from './canrows.ts';
+import type { Reporter } from './commit.ts';
+import type { IndexDb } from './index-db.ts';
+import { CanFolder, type CanRow, canRow, type IndexRow, locate, type Manifest } from './outgoing.ts';
+
+export type Recorded = { refused: string } | { waits: true; generation: string } | { receipt: CanRow; generation: string };
+
+export class Indexer {
+  #index: IndexDb;
+  #report: Reporter;
+  #dedicated = new Set<string>();
+
+  constructor(index: IndexDb, report: Reporter) {
+    this.#index = index;
+    this.#report = report;
+  }
+
+  /** Records one can; of a row can its whole generation, as soon as the last of its cans is in the store. */
+  async record(row: CanRow): Promise<Recorded | 'busy' | 'gone'> {
+    const { outgoing } = locate(row);
+    if (!this.#dedicated.has(outgoing.path)) outgoing.dedicate({ index: resolve(this.#index.path) });
+    this.#dedicated.add(outgoing.path);
+    return withCan(row, async (folder) => this.#step(row, folder));
+  }
+
+  #step(row: CanRow, folder: CanFolder): Recorded {
+    const manifest = folder.manifest();
+    const { store } = folder.outgoing.purpose();
+    const generation = manifest.generation?.id ?? folder.can;
+    if (folder.state === 'ready') return { refused: 'not in a store yet: upload comes before index' };
+    if (folder.state === 'held') return { refused: 'held: the store has other bytes under its name' };
+    if (store === undefined) return { refused: 'outgoing.json tells no store' };
+    if (folder.state === 'indexed') return { generation, receipt: this.#receipt(row, folder, manifest) };
+
+    const siblings = this.#siblings(folder, manifest, store);
+    if (!siblings) return { generation, waits: true };
+    const cans = [folder, ...siblings].map((each) => ({ manifest: each.manifest(), rows: () => rowsOf(each) }));
+    const superseded = this.#index.insertCans(store, cans);
+    for (const key of superseded) this.#report.say(`${key}: superseded, its rows are gone from the index; the store keeps it`);
+    this.#report.tally('lines', manifest.measurements);
+    // The siblings are moved when their own rows come, under their own locks; the index knows them already.
+    folder.move('indexed');
+    const receipt = this.#receipt(row, folder, manifest);
+    return { generation, receipt: superseded.length > 0 ? { ...receipt, superseded } : receipt };
+  }
+
+  /** The other cans of the generation that are sent; undefined while one is neither sent nor in the index. */
+  #siblings(folder: CanFolder, manifest: Manifest, store: string): CanFolder[] | undefined {
+    const siblings: CanFolder[] = [];
+    for (const can of manifest.generation?.cans ?? []) {
+      if (can === folder.can) continue;
+      const state = folder.outgoing.find(can)?.state;
+      if (state === 'sent') siblings.push(new CanFolder(folder.outgoing, can, 'sent'));
+      else if (!this.#index.holds(store, `${keyFolder(parseCanName(can)!)}/${can}${JSONL_EXT}`)) return undefined;
+    }
+    return siblings;
+  }
+
+  #receipt(row: CanRow, folder: CanFolder, manifest: Manifest): CanRow {
+    return { ...row, ...canRow(folder, manifest), indexed: resolve(this.#index.path) };
+  }
+}
+
+function rowsOf(folder: CanFolder): IndexRow[] {
+  const lines = readFileSync(folder.file('rows.jsonl'), 'utf8').split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as IndexRow);
+}

@@ -1,0 +1,147 @@
+// What lies in a folder, as file rows: a spool, a store, reports.
+import { type Dirent, readdirSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { dayForPath, type KeyKind, parseHourFolder, parseKey, parsePostName, timeOf } from '../record/names.ts';
+import { lstatOf } from './files.ts';
+import { looksLikeSpool, noStrangers, spoolFolders, spoolPosts, type Strangers } from './spool.ts';
+
+export const KINDS = ['post', 'jsonl', 'postcan', 'rows', 'report'] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** A file row; members that its name does not tell are left out. */
+export interface ListedFile {
+  file: string;
+  bytes: number;
+  kind: Kind;
+  /** Arrival hour (`YYYYMMDDHH`) of posts and of cans made from them. */
+  hour?: string;
+  /** Day (`YYYYMMDD`) of row cans. */
+  day?: string;
+  cc?: string;
+  test?: string;
+  /** Bucket folder of a report, `YYYY-MM-DD`. */
+  bucket?: string;
+  measurement_uid?: string;
+  can?: string;
+  s3path?: string;
+}
+
+/** Selection; times in milliseconds since the epoch, the end exclusive. */
+export interface Selection {
+  kinds: Kind[];
+  cc: string[];
+  /** Compact names. */
+  tests: string[];
+  from?: number | undefined;
+  to?: number | undefined;
+  /** Only hours that had ended at this moment. */
+  endedBy?: number | undefined;
+}
+
+const HOUR_MS = 3_600_000;
+
+interface Named {
+  hour?: string;
+  day?: string;
+  bucket?: string;
+  cc?: string;
+  test?: string;
+}
+
+/** True where the selection takes a file of this name; what a name does not tell, a filter on it leaves out. */
+export function selects(selection: Selection, name: Named): boolean {
+  const { cc, tests, from, to, endedBy } = selection;
+  if (cc.length > 0 && !cc.includes(name.cc ?? '')) return false;
+  if (tests.length > 0 && !tests.includes(name.test?.toLowerCase() ?? '')) return false;
+  const digits = name.hour ?? name.day ?? name.bucket?.replaceAll('-', '');
+  const time = digits === undefined ? undefined : timeOf(digits);
+  if (from !== undefined && !(time !== undefined && time >= from)) return false;
+  if (to !== undefined && !(time !== undefined && time < to)) return false;
+  if (endedBy !== undefined && name.hour !== undefined && timeOf(name.hour)! + HOUR_MS > endedBy) return false;
+  return true;
+}
+
+export interface Listing {
+  selection: Selection;
+  strangers: Strangers;
+  /** Told of folders that cannot be read. */
+  failed(path: string, error: unknown): void;
+}
+
+/** File rows of a path, by name. @throws errno errors of the path itself */
+export function* listPath(path: string, listing: Listing): Generator<ListedFile> {
+  const stat = statSync(path);
+  if (!stat.isDirectory()) {
+    const row = describeFile(path, stat.size);
+    if (row) yield* selected(row, listing);
+    else listing.strangers.other++;
+  } else if (parseHourFolder(basename(path.replace(/\/+$/, '')))) {
+    const whole = path.replace(/\/+$/, '');
+    yield* listHour(dirname(whole), basename(whole), listing);
+  } else if (looksLikeSpool(path)) {
+    for (const folder of spoolFolders(path, listing.strangers)) {
+      if (selects(listing.selection, folder)) yield* listHour(path, folder.name, listing);
+    }
+  } else yield* listTree(path, listing);
+}
+
+function* selected(row: ListedFile, { selection }: Listing): Generator<ListedFile> {
+  if (selection.kinds.includes(row.kind) && selects(selection, row)) yield row;
+}
+
+function* listHour(spool: string, folder: string, listing: Listing): Generator<ListedFile> {
+  const { hour, cc, test } = parseHourFolder(folder)!;
+  if (!listing.selection.kinds.includes('post') || !selects(listing.selection, { hour, cc, test })) return;
+  try {
+    for (const { name, bytes, uid } of spoolPosts(spool, folder, listing.strangers)) {
+      yield { file: join(spool, folder, name), bytes, kind: 'post', hour, cc, test, measurement_uid: uid.uid };
+    }
+  } catch (error) {
+    listing.failed(join(spool, folder), error);
+  }
+}
+
+/** A store or a folder of reports, however deep. Links are not followed. */
+function* listTree(folder: string, listing: Listing): Generator<ListedFile> {
+  let entries: Dirent[];
+  try {
+    entries = readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
+  } catch (error) {
+    return listing.failed(folder, error);
+  }
+  for (const entry of entries) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* listTree(path, listing);
+    else if (entry.isFile()) {
+      const row = describeFile(path, lstatOf(path)?.size ?? 0);
+      if (row) yield* selected(row, listing);
+      else if (!entry.name.startsWith('.')) listing.strangers.other++;
+    } else listing.strangers.other++;
+  }
+}
+
+const REPORT = /\.(?:json|jsonl|njson|yaml|yamloo)(?:\.gz)?$/;
+
+/** What a path by itself tells of a file; undefined for strangers. */
+export function describeFile(path: string, bytes: number): ListedFile | undefined {
+  const parts = path.split('/');
+  const name = parts.at(-1)!;
+  if (name.startsWith('.')) return undefined;
+  const uid = parsePostName(name);
+  const group = parseHourFolder(parts.at(-2) ?? '');
+  if (uid && group) return { file: path, bytes, kind: 'post', ...group, measurement_uid: uid.uid };
+  // raw/day/hour/cc/test/name and jsonl/test/cc/day/00/name: six parts, wherever the store begins.
+  const key = parts.slice(-6).join('/');
+  const found = parseKey(key);
+  if (found) return { file: path, bytes, ...placeOf(found.kind, found.can), s3path: key };
+  if (!REPORT.test(name)) return undefined;
+  const bucket = parts.at(-2) ?? '';
+  return dayForPath(bucket) && bucket.length === 10 ? { file: path, bytes, kind: 'report', bucket } : { file: path, bytes, kind: 'report' };
+}
+
+function placeOf(kind: KeyKind, can: NonNullable<ReturnType<typeof parseKey>>['can']): Pick<ListedFile, 'kind' | 'hour' | 'day' | 'cc' | 'test'> {
+  const { cc, test } = can;
+  return can.kind === 'hour' ? { kind, hour: can.hour, cc, test } : { kind, day: can.day, cc, test };
+}
+
+export { noStrangers };

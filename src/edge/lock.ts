@@ -1,0 +1,30 @@
+// Locks held by the kernel, so that a dead process keeps none. Node has no flock, but SQLite locks its
+// file: an empty one under BEGIN EXCLUSIVE is a lock that goes with the process, also by SIGKILL.
+import Database from 'better-sqlite3';
+
+export interface Lock {
+  release(): void;
+}
+
+/**
+ * @param path   a file of ours, made where it is missing unless `mustExist`
+ * @param waitMs how long to wait for another holder
+ * @returns undefined where another process (or this one) holds it, or where it must exist and does not
+ */
+export function tryLock(path: string, waitMs = 0, mustExist = false): Lock | undefined {
+  let db: Database.Database;
+  try {
+    db = new Database(path, { timeout: waitMs, fileMustExist: mustExist });
+  } catch (error) {
+    if (mustExist && (error as { code?: string }).code === 'SQLITE_CANTOPEN') return undefined;
+    throw new Error(`${path}: cannot be opened as a lock: ${(error as Error).message}`);
+  }
+  try {
+    db.exec('BEGIN EXCLUSIVE');
+  } catch (error) {
+    db.close();
+    if (String((error as { code?: string }).code).startsWith('SQLITE_BUSY')) return undefined;
+    throw new Error(`${path}: cannot be locked: ${(error as Error).message}`);
+  }
+  return { release: () => void db.close() };
+}

@@ -1,0 +1,135 @@
+// One line out of a can, in one ranged read; never another line's bytes.
+import { lineHash } from '../record/identity.ts';
+import { readJson } from '../record/json.ts';
+import { lookupKeys } from '../record/post.ts';
+import { Malformed } from '../stream/errors.ts';
+import { inflateMember, isGzip } from './gzip.ts';
+import type { Found, IndexDb } from './index-db.ts';
+import { inflate, peekBytes } from './source.ts';
+import type { Store } from './store.ts';
+
+const LF = 0x0a;
+
+/**
+ * The line that a look-up found.
+ * @throws Malformed where it is unreadable, or where the store gives other bytes than were indexed
+ */
+export async function readLine(index: IndexDb, store: Store, found: Found, maxLine: number): Promise<Buffer> {
+  const { s3path, linenum } = found;
+  if (found.unreadable) {
+    const postcan = s3path.replace(/\.jsonl\.gz$/, '.tar.gz');
+    const [, folder] = /([^/]+?)\.[^/]*$/.exec(s3path) ?? [];
+    throw new Malformed(`unreadable: its bytes are in ${postcan}, member ${folder}/${found.measurement_uid}.post`);
+  }
+  const place = index.member(found.can, linenum);
+  const line = place
+    ? await lineOfMember(store, s3path, place.offset, place.length, linenum - place.first_line, maxLine)
+    : await lineOfStream(store, s3path, linenum, maxLine);
+  if (line === undefined) throw new Malformed(`${s3path}: ends before line ${linenum}`);
+  if (!isTheLine(line, found)) throw new Malformed(`${s3path}: line ${linenum} is not the one that was indexed`);
+  return line;
+}
+
+function isTheLine(line: Buffer, { hash, report_id, input }: Found): boolean {
+  if (hash) return lineHash(line) === hash.toString('hex');
+  // Nobody kept a hash of a line that others wrote: it must at least answer the question.
+  try {
+    const keys = lookupKeys(line, readJson(line).value);
+    return keys.report_id === (report_id ?? '') && keys.input === (input ?? '');
+  } catch {
+    return false;
+  }
+}
+
+async function lineOfMember(store: Store, key: string, offset: number, length: number, n: number, maxLine: number): Promise<Buffer | undefined> {
+  const bytes = await store.read(key, offset, length);
+  let text: Buffer;
+  try {
+    text = await inflateMember(bytes, { maxOutputLength: maxLine + 64 * 1024 });
+  } catch (error) {
+    throw new Malformed(`${key}: no gzip member at byte ${offset} (${(error as NodeJS.ErrnoException).code})`);
+  }
+  let start = 0;
+  for (let i = 0; i < n; i++) {
+    const end = text.indexOf(LF, start);
+    if (end === -1) return undefined;
+    start = end + 1;
+  }
+  const end = text.indexOf(LF, start);
+  return end === -1 ? undefined : text.subarray(start, end);
+}
+
+const FIRST_READ = 256 * 1024;
+const LARGEST_READ = 4 * 1024 * 1024;
+
+/** Reads a can that others made (usually one gzip stream) from its beginning, and no further than the line. */
+async function lineOfStream(store: Store, key: string, n: number, maxLine: number): Promise<Buffer | undefined> {
+  const size = await store.size(key);
+  if (size === undefined) throw new Malformed(`${key}: not in the store`);
+  async function* ranges() {
+    let step = FIRST_READ;
+    for (let at = 0; at < size!; at += step, step = Math.min(step * 2, LARGEST_READ)) {
+      yield await store.read(key, at, Math.min(step, size! - at));
+    }
+  }
+  const { head, all } = await peekBytes(ranges(), 2);
+  if (!isGzip(head)) return seek(all, n, maxLine);
+  return (await seek(inflateFirstMember(all), n, maxLine)) ?? (await seek(inflate(ranges(), Number.POSITIVE_INFINITY), n, maxLine));
+}
+
+async function seek(text: AsyncIterable<Uint8Array>, n: number, maxLine: number): Promise<Buffer | undefined> {
+  const seeker = new LineSeeker(n, maxLine);
+  for await (const piece of text) {
+    const line = seeker.push(piece as Buffer);
+    if (line) return line;
+  }
+  return seeker.end();
+}
+
+/**
+ * zlib-sync inflates each chunk at once, so reading stops at the line's own. It knows one member only and does
+ * not tell where that ends: a line that it does not reach is looked for again with node's zlib.
+ */
+async function* inflateFirstMember(source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  const { default: zlibSync } = await import('zlib-sync');
+  const inflater = new zlibSync.Inflate({ windowBits: 31, chunkSize: 256 * 1024 });
+  for await (const bytes of source) {
+    inflater.push(Buffer.from(bytes), zlibSync.Z_SYNC_FLUSH);
+    if (inflater.err < 0 && inflater.err !== zlibSync.Z_BUF_ERROR) throw new Malformed(`broken gzip: ${inflater.msg}`);
+    if (inflater.result) yield inflater.result as Buffer;
+    if (inflater.err === zlibSync.Z_STREAM_END) return;
+  }
+}
+
+/** Gathers the n-th line (from 0) of text that comes in pieces. */
+class LineSeeker {
+  #left: number;
+  #max: number;
+  #pieces: Buffer[] = [];
+  #held = 0;
+  constructor(n: number, max: number) {
+    this.#left = n;
+    this.#max = max;
+  }
+
+  /** @returns the line, once its end was seen */
+  push(text: Buffer): Buffer | undefined {
+    let start = 0;
+    for (; this.#left > 0; this.#left--) {
+      const end = text.indexOf(LF, start);
+      if (end === -1) return undefined;
+      start = end + 1;
+    }
+    const end = text.indexOf(LF, start);
+    const piece = text.subarray(start, end === -1 ? text.length : end);
+    this.#pieces.push(piece);
+    this.#held += piece.length;
+    if (this.#held > this.#max) throw new Malformed(`line longer than the limit of ${this.#max} bytes (--max-line)`);
+    return end === -1 ? undefined : Buffer.concat(this.#pieces);
+  }
+
+  /** A last line without a line feed. */
+  end(): Buffer | undefined {
+    return this.#left === 0 && this.#held > 0 ? Buffer.concat(this.#pieces) : undefined;
+  }
+}

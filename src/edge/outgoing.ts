@@ -1,0 +1,303 @@
+// `outgoing/`: every can is a folder, and its state is the folder it lies in. One rename(2) commits both
+// files, the rows and the manifest together.
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { type CanName, canName, hourFolder, keyFolder, parseCanName } from '../record/names.ts';
+import { Failure } from '../stream/errors.ts';
+import { exists, fsyncFolder, makeFolder, readJsonFile, replaceFile, writeFileDurably } from './files.ts';
+import { type Lock, tryLock } from './lock.ts';
+
+/** Where a can may lie, from its making to its end. */
+export const STATES = ['building', 'ready', 'sent', 'indexed', 'held'] as const;
+export type State = (typeof STATES)[number];
+
+/** What may be done with a can's measurements: posts as accepted are published, unsanitised rows are not. */
+export type CanClass = 'as-received' | 'unsanitised' | 'sanitised';
+
+export interface CanFile {
+  name: string;
+  bytes: number;
+  sha256: string;
+  /** Hex. */
+  md5: string;
+  /** Key in the store, without the store's own prefix. */
+  s3path: string;
+}
+
+export interface PackedPost {
+  /** `<folder>/<uid>.post` in the spool; in a row can the member's name. */
+  file: string;
+  bytes: number;
+  sha256: string;
+}
+
+/** can.json. */
+export interface Manifest {
+  version: 1;
+  can: string;
+  class: CanClass;
+  measurements: number;
+  /** Posts whose line is `{}`. */
+  unreadable: number;
+  files: CanFile[];
+  /** Absolute path of the spool that the posts came from; absent in row cans. */
+  spool?: string;
+  posts: PackedPost[];
+  /** Row cans: all cans made from one day, country and test in one run. */
+  generation?: { id: string; cans: string[] };
+  /** From the end row: what `sanitise` did. */
+  sanitised?: unknown;
+}
+
+/** A receipt on stdout; it grows as the can moves on. */
+export interface CanRow {
+  can: string;
+  dir: string;
+  class: CanClass;
+  measurements: number;
+  files: Omit<CanFile, 'md5'>[];
+  uploaded?: string;
+  indexed?: string;
+  /** Keys that this can's generation takes the place of; nobody deletes them by itself. */
+  superseded?: string[];
+  cleared?: boolean;
+}
+
+/** A line of rows.jsonl: what `index` inserts. */
+export interface IndexRow {
+  measurement_uid: string | null;
+  report_id: string;
+  input: string;
+  linenum: number;
+  /** The gzip member that holds the line. */
+  offset: number;
+  length: number;
+  /** First 16 hex digits of the SHA-256 of the line. */
+  hash: string;
+  unreadable?: true;
+}
+
+/** outgoing.json: what this folder is for, so that a trial never sends production's cans away. */
+export interface Purpose {
+  version: 1;
+  host?: string;
+  class?: CanClass;
+  store?: string;
+  index?: string;
+}
+
+export class Outgoing {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = resolve(path);
+  }
+
+  /** Makes the folders. */
+  prepare(): void {
+    for (const state of STATES) makeFolder(this.folder(state));
+    makeFolder(join(this.path, 'names'));
+  }
+
+  folder(state: State): string {
+    return join(this.path, state);
+  }
+
+  /** Where a can lies now; undefined when it was cleared. `building` is nobody's business but the packer's. */
+  find(can: string): { state: State; dir: string } | undefined {
+    // A can only moves on, so looking in the order of its way cannot miss it between two looks.
+    for (const state of ['ready', 'sent', 'indexed', 'held'] as const) {
+      const dir = join(this.folder(state), can);
+      if (exists(dir)) return { state, dir };
+    }
+    return undefined;
+  }
+
+  /** Names of the cans in a state, by name. */
+  cans(state: State): string[] {
+    if (!existsSync(this.folder(state))) return [];
+    return readdirSync(this.folder(state))
+      .filter((name) => parseCanName(name) !== undefined)
+      .sort();
+  }
+
+  /** One rename to the next state, durable when it returns. Both folders are on one file system. */
+  move(can: string, from: State, to: State): string {
+    const target = join(this.folder(to), can);
+    if (exists(target)) throw new Failure(`${target}: exists already, ${from}/${can} was not moved there`);
+    renameSync(join(this.folder(from), can), target);
+    fsyncFolder(this.folder(to));
+    fsyncFolder(this.folder(from));
+    return target;
+  }
+
+  /** Throws away what an interrupted run was building. Under the packer's lock only. */
+  cleanBuilding(): void {
+    for (const name of readdirSync(this.folder('building'))) {
+      rmSync(join(this.folder('building'), name), { recursive: true, force: true });
+    }
+  }
+
+  /**
+   * Holds this folder to one purpose: what is set once must be the same ever after.
+   * @throws Failure that says what it is kept for
+   */
+  dedicate(wanted: Omit<Purpose, 'version'>): void {
+    makeFolder(this.path);
+    const lock = tryLock(join(this.path, '.outgoing-lock'), 10_000);
+    if (!lock) throw new Failure(`${this.path}: another process holds outgoing.json`);
+    try {
+      const path = join(this.path, 'outgoing.json');
+      const known: Purpose = existsSync(path) ? readJsonFile<Purpose>(path) : { version: 1 };
+      if (known.version !== 1) throw new Failure(`${path}: version ${known.version} is not known here`);
+      let changed = false;
+      for (const key of ['host', 'class', 'store', 'index'] as const) {
+        const value = wanted[key];
+        if (value === undefined || known[key] === value) continue;
+        if (known[key] !== undefined) {
+          throw new Failure(`${this.path} is kept for ${key} '${known[key]}', not '${value}' (outgoing.json): use another folder`);
+        }
+        Object.assign(known, { [key]: value });
+        changed = true;
+      }
+      if (changed) replaceFile(path, `${JSON.stringify(known, null, 2)}\n`);
+    } finally {
+      lock.release();
+    }
+  }
+
+  /** What outgoing.json says. */
+  purpose(): Partial<Purpose> {
+    const path = join(this.path, 'outgoing.json');
+    return existsSync(path) ? readJsonFile<Purpose>(path) : {};
+  }
+
+  /** The packer's lock: one packer per `outgoing`. */
+  lockPacker(waitMs: number): Lock | undefined {
+    return tryLock(join(this.path, '.packer-lock'), waitMs);
+  }
+
+  // --- the ledger of names
+
+  /** Counter for a group's next can: above every one used here, also by cans that are long cleared. */
+  nextCounter(group: { hour: string; cc: string; test: string }, host: string): number {
+    const prefix = `${hourFolder(group)}.${host}.`;
+    let highest = -1;
+    const see = (name: string) => {
+      if (name.startsWith(prefix) && parseCanName(name)) highest = Math.max(highest, Number(name.slice(prefix.length)));
+    };
+    for (const name of this.#ledger(group.hour)) see(name);
+    for (const state of STATES) for (const name of this.cans(state)) see(name);
+    return highest + 1;
+  }
+
+  #ledger(hour: string): string[] {
+    const path = join(this.path, 'names', `${hour}.json`);
+    return existsSync(path) ? readJsonFile<string[]>(path) : [];
+  }
+
+  /** Writes a name down as used: durable before the can is ready. */
+  useName(hour: string, can: string): void {
+    // The highest counter of each group is enough; whole-file replacement leaves no torn line.
+    const stem = (name: string) => name.slice(0, name.lastIndexOf('.'));
+    const others = this.#ledger(hour).filter((name) => stem(name) !== stem(can));
+    replaceFile(join(this.path, 'names', `${hour}.json`), `${JSON.stringify([...others, can].sort(), null, 1)}\n`);
+  }
+}
+
+/** Files of a can, by its folder. */
+export class CanFolder {
+  readonly outgoing: Outgoing;
+  readonly can: string;
+  dir: string;
+  state: State;
+
+  constructor(outgoing: Outgoing, can: string, state: State) {
+    this.outgoing = outgoing;
+    this.can = can;
+    this.state = state;
+    this.dir = join(outgoing.folder(state), can);
+  }
+
+  manifest(): Manifest {
+    const manifest = readJsonFile<Manifest>(join(this.dir, 'can.json'));
+    if (manifest.version !== 1 || manifest.can !== this.can) throw new Failure(`${this.dir}/can.json: not the manifest of this can`);
+    return manifest;
+  }
+
+  move(to: State): void {
+    this.dir = this.outgoing.move(this.can, this.state, to);
+    this.state = to;
+  }
+
+  /** Takes the can out of its state for good; what is left lies in `building/`, where it is thrown away. */
+  retire(): string {
+    const gone = join(this.outgoing.folder('building'), `${this.can}.${process.pid}.gone`);
+    renameSync(this.dir, gone);
+    fsyncFolder(this.outgoing.folder('building'));
+    fsyncFolder(this.outgoing.folder(this.state));
+    return gone;
+  }
+
+  /** Path of a file of the manifest. */
+  file(name: string): string {
+    return join(this.dir, basename(name));
+  }
+}
+
+/**
+ * Takes a can for its moves: its state is read again under the lock.
+ * @returns 'busy' where another process has it, 'gone' where it was cleared meanwhile
+ */
+export function takeCan(outgoing: Outgoing, can: string): { folder: CanFolder; lock: Lock } | 'busy' | 'gone' {
+  for (let tries = 0; tries < 10; tries++) {
+    const found = outgoing.find(can);
+    if (!found) return 'gone';
+    const lock = tryLock(join(found.dir, LOCK_FILE), 0, true);
+    if (lock) {
+      if (exists(found.dir)) return { folder: new CanFolder(outgoing, can, found.state), lock };
+      lock.release(); // it moved on between the look and the lock
+    } else if (exists(join(found.dir, LOCK_FILE))) return 'busy';
+  }
+  return 'busy';
+}
+
+const LOCK_FILE = 'lock';
+
+/** An empty file that lies in the can from its making, for takeCan. */
+export function makeCanLock(dir: string): void {
+  writeFileDurably(join(dir, LOCK_FILE), '');
+}
+
+/** The outgoing folder and can that a can row names. @throws Error where the row is none of ours */
+export function locate(row: CanRow): { outgoing: Outgoing; can: string } {
+  if (typeof row.can !== 'string' || !parseCanName(row.can)) throw new Error('no can has this name');
+  if (typeof row.dir !== 'string' || basename(row.dir) !== row.can) throw new Error('dir is not the folder of this can');
+  const state = basename(dirname(row.dir));
+  if (!(STATES as readonly string[]).includes(state)) throw new Error('dir does not lie in a state folder');
+  return { outgoing: new Outgoing(dirname(dirname(row.dir))), can: row.can };
+}
+
+/** The receipt of a can as it lies now. */
+export function canRow(folder: CanFolder, manifest: Manifest): CanRow {
+  const files = manifest.files.map(({ name, bytes, sha256, s3path }) => ({ name, bytes, sha256, s3path }));
+  return { can: manifest.can, dir: folder.dir, class: manifest.class, measurements: manifest.measurements, files };
+}
+
+export function keysOf(can: CanName, extensions: string[]): string[] {
+  return extensions.map((ext) => `${keyFolder(can)}/${canName(can)}${ext}`);
+}
+
+/** Digests of a file, read as a stream. */
+export async function digestFile(path: string): Promise<{ bytes: number; sha256: string; md5: string }> {
+  const sha = createHash('sha256');
+  const md5 = createHash('md5');
+  let bytes = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) {
+    sha.update(chunk as Buffer);
+    md5.update(chunk as Buffer);
+    bytes += (chunk as Buffer).length;
+  }
+  return { bytes, sha256: sha.digest('hex'), md5: md5.digest('hex') };
+}

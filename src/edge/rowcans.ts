@@ -1,0 +1,179 @@
+// Measurement rows into cans of their day, country and test. Nothing is made before the end of the
+// stream was seen, so the rows wait on disk: a bucket interleaves thousands of groups.
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readJson } from '../record/json.ts';
+import { canName, ccForPath, dayForPath, isMeasurementUid, parseUid, testForPath, timeOf } from '../record/names.ts';
+import { documentFacts, lookupKeys } from '../record/post.ts';
+import { type MeasurementRow, parseRow } from '../record/rows.ts';
+import { Failure } from '../stream/errors.ts';
+import { splitLines } from '../stream/lines.ts';
+import { commitCan, sealCan } from './commit.ts';
+import { CanFolder, type CanFile, type CanRow, canRow, type Manifest, type Outgoing } from './outgoing.ts';
+import { type Item, type PackOptions, packCans } from './pack.ts';
+import { fileBytes } from './source.ts';
+
+/** Rows in memory before they go to their files. */
+const SPILL_AT = 32 * 1024 * 1024;
+
+export interface RowPackOptions extends PackOptions {
+  class: 'unsanitised' | 'sanitised';
+  sanitised?: unknown;
+}
+
+interface Group {
+  day: string;
+  cc: string;
+  test: string;
+}
+
+/** Group of a row: the bucket's day, else the day it was measured. @throws Error where it has neither */
+export function groupOfRow(row: MeasurementRow): Group {
+  const facts = documentFacts(row.document, readJson(row.document, { maxDepth: 502 }).value);
+  const day = dayForPath(row.bucket_date) ?? dayForPath(facts.measurement_start_time);
+  if (day === undefined) throw new Error('neither bucket_date nor measurement_start_time tells a day');
+  return { day, cc: ccForPath(facts.probe_cc), test: testForPath(facts.test) };
+}
+
+export class RowPacker {
+  #outgoing: Outgoing;
+  #spill: string;
+  #waiting = new Map<string, Buffer[]>();
+  #held = 0;
+  #groups = new Map<string, Group>();
+
+  constructor(outgoing: Outgoing) {
+    this.#outgoing = outgoing;
+    this.#spill = join(outgoing.folder('building'), 'spill');
+  }
+
+  /** Throws away what an interrupted run was building, and gives the cans that wait. */
+  async recover(): Promise<CanRow[]> {
+    this.#outgoing.cleanBuilding();
+    await mkdir(this.#spill);
+    const rows: CanRow[] = [];
+    for (const state of ['indexed', 'sent', 'ready'] as const) {
+      for (const can of this.#outgoing.cans(state)) {
+        const folder = new CanFolder(this.#outgoing, can, state);
+        rows.push(canRow(folder, folder.manifest()));
+      }
+    }
+    return rows;
+  }
+
+  /** Takes one row. @param bytes its line, as it came */
+  add(row: MeasurementRow, bytes: Buffer): void {
+    const group = groupOfRow(row);
+    const key = `${group.day}_${group.cc}_${group.test}`;
+    this.#groups.set(key, group);
+    const rows = this.#waiting.get(key);
+    const copy = Buffer.concat([bytes, Buffer.from('\n')]);
+    if (rows) rows.push(copy);
+    else this.#waiting.set(key, [copy]);
+    this.#held += copy.length;
+    if (this.#held >= SPILL_AT) this.#flush();
+  }
+
+  /** One file is open at a time, however many groups there are. */
+  #flush(): void {
+    for (const [key, rows] of this.#waiting) {
+      const fd = openSync(join(this.#spill, key), 'a');
+      try {
+        for (const bytes of rows) for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+      } finally {
+        closeSync(fd);
+      }
+    }
+    this.#waiting.clear();
+    this.#held = 0;
+  }
+
+  /** Packs group by group; call it when the stream has come to its proper end. */
+  async *pack(options: RowPackOptions): AsyncGenerator<CanRow> {
+    this.#flush();
+    for (const [key, group] of [...this.#groups].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      yield* this.#packGroup(key, group, options);
+      rmSync(join(this.#spill, key));
+    }
+    this.abandon();
+  }
+
+  /** Gives the disk space back. */
+  abandon(): void {
+    rmSync(this.#spill, { recursive: true, force: true });
+  }
+
+  async *#packGroup(key: string, group: Group, options: RowPackOptions): AsyncGenerator<CanRow> {
+    const nameOf = (files: CanFile[]) => canName({ kind: 'day', ...group, mark: 'x', id: contentId(files) });
+    const manifests: Manifest[] = [];
+    for await (const built of packCans(this.#outgoing.folder('building'), this.#items(key, group), options, () => undefined, nameOf)) {
+      await sealCan(built);
+      const { can, files } = built;
+      const manifest: Manifest = { version: 1, can, class: options.class, measurements: built.items.length, unreadable: 0, files, posts: [] };
+      if (options.sanitised !== undefined) manifest.sanitised = options.sanitised;
+      manifests.push(manifest);
+    }
+    // Only now it is known which cans make the generation.
+    const cans = manifests.map(({ can }) => can);
+    const id = createHash('sha256').update(cans.join('\n')).digest('hex').slice(0, 16);
+    for (const manifest of manifests) yield this.#commit({ ...manifest, generation: { id, cans } });
+  }
+
+  /** The same rows were packed before and wait still: that can stays, this one goes. */
+  #commit(manifest: Manifest): CanRow {
+    const found = this.#outgoing.find(manifest.can);
+    if (!found) return commitCan(this.#outgoing, manifest);
+    const before = new CanFolder(this.#outgoing, manifest.can, found.state);
+    const known = before.manifest();
+    if (known.generation?.id !== manifest.generation?.id || known.class !== manifest.class) {
+      throw new Failure(`${before.dir}: waits there with another generation of this group: upload and index it first`);
+    }
+    rmSync(join(this.#outgoing.folder('building'), manifest.can), { recursive: true, force: true });
+    return canRow(before, known);
+  }
+
+  async *#items(key: string, group: Group): AsyncGenerator<Item<null>> {
+    const noLimit = { maxLine: Number.POSITIVE_INFINITY, onLong: () => ({ write() {}, end() {} }) };
+    const midnight = timeOf(group.day)!;
+    const seen = new Map<string, number>();
+    let number = 0;
+    for await (const { bytes } of splitLines(fileBytes(join(this.#spill, key)), noLimit)) {
+      const row = parseRow(bytes) as MeasurementRow;
+      const { document: line } = row;
+      const uid = row.measurement_uid !== null && isMeasurementUid(row.measurement_uid) ? row.measurement_uid : null;
+      const name = uid === null ? `line${String(number).padStart(8, '0')}` : numbered(uid, seen);
+      number++;
+      const { head, tail } = POST_FRAME;
+      yield {
+        member: `${key}/${name}.post`,
+        mtime: (uid && parseUid(uid)?.time) || midnight,
+        post: Buffer.concat([head, line, tail]),
+        line,
+        within: { start: head.length, end: head.length + line.length },
+        uid,
+        ...lookupKeys(line, readJson(line, { maxDepth: 502 }).value),
+        unreadable: false,
+        origin: null,
+      };
+    }
+  }
+}
+
+const POST_FRAME = { head: Buffer.from('{"format":"json","content":'), tail: Buffer.from('}') };
+
+/** A second row of one uid has a member of its own: unpacked, neither overwrites the other. */
+function numbered(uid: string, seen: Map<string, number>): string {
+  const n = (seen.get(uid) ?? 0) + 1;
+  seen.set(uid, n);
+  return n === 1 ? uid : `${uid}~${n}`;
+}
+
+/** 16 hex digits of the content of both files: other bytes never have the same name. */
+function contentId(files: CanFile[]): string {
+  return createHash('sha256')
+    .update(files.map((file) => file.sha256).join('\n'))
+    .digest('hex')
+    .slice(0, 16);
+}

@@ -1,0 +1,86 @@
+// Opens anything that holds measurements: what it is, is told by its first bytes and its name.
+import { createReadStream } from 'node:fs';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream';
+import zlib from 'node:zlib';
+import { Malformed } from '../stream/errors.ts';
+import { isGzip } from './gzip.ts';
+
+export type Bytes = AsyncIterable<Uint8Array>;
+
+export function fileBytes(path: string): Bytes {
+  return createReadStream(path, { highWaterMark: 256 * 1024 });
+}
+
+/**
+ * The beginning of a source, and the whole source again.
+ * @param enough told of the last chunk and of the bytes so far; reading on stops when it says so
+ */
+export async function peek(
+  source: Bytes,
+  enough: (chunk: Buffer, held: number) => boolean,
+): Promise<{ head: Buffer; all: Bytes; ended: boolean }> {
+  const iterator = source[Symbol.asyncIterator]();
+  const seen: Buffer[] = [];
+  let held = 0;
+  let ended = false;
+  while (!ended) {
+    const next = await iterator.next();
+    if (next.done) ended = true;
+    else {
+      const chunk = Buffer.from(next.value); // a copy: the source may use its own again
+      seen.push(chunk);
+      held += chunk.length;
+      if (enough(chunk, held)) break;
+    }
+  }
+  async function* all() {
+    try {
+      yield* seen;
+      for (let next = await iterator.next(); !next.done; next = await iterator.next()) yield next.value;
+    } finally {
+      await iterator.return?.();
+    }
+  }
+  return { head: Buffer.concat(seen), all: all(), ended };
+}
+
+/** The first bytes, to tell what a source is. */
+export function peekBytes(source: Bytes, count: number): Promise<{ head: Buffer; all: Bytes }> {
+  return peek(source, (_, held) => held >= count);
+}
+
+/**
+ * Inflates gzip of one or many members as it comes.
+ * @throws Malformed for broken or cut-short gzip, and past `max` bytes; what came before was yielded
+ */
+export async function* inflate(source: Bytes, max: number): AsyncGenerator<Buffer> {
+  const gunzip = zlib.createGunzip({ chunkSize: 256 * 1024 });
+  pipeline(Readable.from(source), gunzip, () => undefined); // an error comes out of the loop below
+  let count = 0;
+  try {
+    for await (const chunk of gunzip) {
+      count += chunk.length;
+      if (count > max) throw new Malformed(`inflates to more than ${max} bytes (--max-inflated)`);
+      yield chunk as Buffer;
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'Z_BUF_ERROR') throw new Malformed('gzip cut short');
+    if (code?.startsWith('Z_')) throw new Malformed(`broken gzip: ${(error as Error).message}`);
+    throw error;
+  } finally {
+    gunzip.destroy();
+  }
+}
+
+/** Inflates what begins with gzip's magic bytes, hands on anything else: names often say otherwise. */
+export async function* inflateIfGzip(source: Bytes, max: number): AsyncGenerator<Uint8Array> {
+  const { head, all } = await peekBytes(source, 2);
+  yield* isGzip(head) ? inflate(all, max) : all;
+}
+
+/** POSIX and GNU tar say so at byte 257 of their first header. */
+export function isTar(head: Buffer): boolean {
+  return head.length >= 262 && head.toString('latin1', 257, 262) === 'ustar';
+}

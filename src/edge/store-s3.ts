@@ -1,0 +1,172 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client, type S3ServiceException } from '@aws-sdk/client-s3';
+import { Failure } from '../stream/errors.ts';
+import type { PutResult, Store, StoredFile, StoreOptions } from './store.ts';
+
+/** Connections that may fail one after the other, over all requests, before the run ends. */
+const MAX_LOST_CONNECTIONS = 20;
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 5_000;
+
+/**
+ * S3, or a server that speaks it. Credentials, region and endpoint come from the standard AWS environment
+ * variables and profiles alone.
+ */
+export class S3Store implements Store {
+  readonly name: string;
+  #client: S3Client;
+  #bucket: string;
+  #prefix: string;
+  #options: StoreOptions;
+  #lost = 0;
+
+  constructor(name: string, options: StoreOptions) {
+    process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
+    this.name = name;
+    this.#options = options;
+    const [, bucket, prefix] = /^s3:\/\/([^/]+)\/?(.*)$/.exec(name)!;
+    this.#bucket = bucket!;
+    this.#prefix = prefix === '' ? '' : `${prefix}/`;
+    const { AWS_REGION, AWS_DEFAULT_REGION } = process.env;
+    if (AWS_REGION === undefined && AWS_DEFAULT_REGION) process.env.AWS_REGION = AWS_DEFAULT_REGION;
+    this.#client = new S3Client({
+      // Retries are ours: each needs the body opened anew, and the run ends when the server stays away.
+      maxAttempts: 1,
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      followRegionRedirects: true,
+      // Understood by AWS and by every other server; a name for each bucket in the DNS is not.
+      forcePathStyle: true,
+      requestHandler: { connectionTimeout: 10_000, requestTimeout: 60_000, throwOnRequestTimeout: true },
+    });
+  }
+
+  async put(key: string, file: StoredFile): Promise<PutResult> {
+    const put = () =>
+      this.#client.send(
+        new PutObjectCommand({
+          ...this.#at(key),
+          Body: createReadStream(file.path),
+          ContentLength: file.bytes,
+          ContentMD5: Buffer.from(file.md5, 'hex').toString('base64'),
+          ContentType: 'application/gzip',
+          IfNoneMatch: '*',
+        }),
+      );
+    try {
+      await this.#retry('put', key, put);
+    } catch (error) {
+      // Somebody's bytes are there: another's, or our own after an answer that was lost.
+      if (statusOf(error) !== 412) throw error;
+      return (await this.#holds(key, file)) ? 'same' : 'other';
+    }
+    if (!(await this.#holds(key, file))) throw new Failure(`${this.name}/${key}: the store holds other bytes than were put`);
+    return 'stored';
+  }
+
+  /** True where the object has these bytes. An ETag is an MD5 for most single puts, but not for all. */
+  async #holds(key: string, file: StoredFile): Promise<boolean> {
+    const head = await this.#retry('head', key, () => this.#client.send(new HeadObjectCommand(this.#at(key))));
+    if (head.ContentLength !== file.bytes) return false;
+    if (head.ETag?.replaceAll('"', '') === file.md5) return true;
+    const digest = await this.#retry('get', key, async () => {
+      const { Body } = await this.#client.send(new GetObjectCommand(this.#at(key)));
+      const hash = createHash('sha256');
+      for await (const piece of Body as AsyncIterable<Uint8Array>) hash.update(piece);
+      return hash.digest('hex');
+    });
+    return digest === file.sha256;
+  }
+
+  async size(key: string): Promise<number | undefined> {
+    try {
+      const head = await this.#retry('head', key, () => this.#client.send(new HeadObjectCommand(this.#at(key))));
+      return head.ContentLength;
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined;
+      throw error;
+    }
+  }
+
+  async read(key: string, offset: number, length: number): Promise<Buffer> {
+    const bytes = await this.#retry('get', key, async () => {
+      const Range = `bytes=${offset}-${offset + length - 1}`;
+      const { Body } = await this.#client.send(new GetObjectCommand({ ...this.#at(key), Range }));
+      return Buffer.from(await Body!.transformToByteArray());
+    });
+    if (bytes.length !== length) throw new Failure(`${this.name}/${key}: ${bytes.length} bytes at ${offset}, not ${length}`);
+    return bytes;
+  }
+
+  #at(key: string): { Bucket: string; Key: string } {
+    return { Bucket: this.#bucket, Key: this.#prefix + key };
+  }
+
+  /** Tries again what may pass; waits longer each time, up to a bound. */
+  async #retry<T>(what: string, key: string, request: () => Promise<T>): Promise<T> {
+    for (let n = 1; ; n++) {
+      try {
+        const result = await request();
+        this.#lost = 0;
+        return result;
+      } catch (error) {
+        const fault = classify(error);
+        this.#lost = fault.kind === 'connection' ? this.#lost + 1 : 0;
+        const where = `${this.name}/${key}: ${what}: ${fault.reason}`;
+        if (fault.kind === 'status') throw new StatusError(where, fault.status);
+        if (fault.kind === 'final') throw new Failure(where);
+        if (this.#lost >= MAX_LOST_CONNECTIONS) throw new Failure(`${where} (${this.#lost} times in a row)`);
+        if (n >= this.#options.attempts) throw new Failure(`${where} (${n} tries)`);
+        this.#options.onRetry?.(`${where}; trying again`);
+        const longest = Math.min(FIRST_WAIT_MS * 2 ** (n - 1), LONGEST_WAIT_MS);
+        await sleep(longest * (0.5 + Math.random() / 2)); // not all at the same moment
+      }
+    }
+  }
+
+  close(): void {
+    this.#client.destroy();
+  }
+}
+
+/** An answer that the caller may know how to take: 404, 412. */
+class StatusError extends Failure {
+  readonly status: number;
+  constructor(message: string, status: number) {
+    super(message);
+    this.status = status;
+  }
+}
+
+function statusOf(error: unknown): number | undefined {
+  return error instanceof StatusError ? error.status : undefined;
+}
+
+type Fault = { reason: string } & ({ kind: 'connection' | 'again' | 'final' } | { kind: 'status'; status: number });
+
+const PASSING = new Set(['SlowDown', 'RequestTimeout', 'ConditionalRequestConflict', 'OperationAborted', 'RequestTimeTooSkewed', 'BadDigest', 'ServiceUnavailable', 'InternalError', 'ThrottlingException']);
+const CONNECTION = new Set(['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ERR_STREAM_PREMATURE_CLOSE']);
+
+/** Only names and codes go into messages: a server's text may quote what was signed. */
+function classify(error: unknown): Fault {
+  const { name, code, message, $metadata } = error as S3ServiceException & { code?: string };
+  const status = $metadata?.httpStatusCode;
+  if (status === undefined) {
+    if (CONNECTION.has(code ?? '') || name === 'TimeoutError' || name === 'AbortError' || /socket hang up|aborted/.test(message)) {
+      return { kind: 'connection', reason: `no answer (${code ?? name})` };
+    }
+    if (/[Rr]egion is missing/.test(message)) return { kind: 'final', reason: 'no region: set AWS_REGION, or region in the profile' };
+    if (/[Cc]redential/.test(name + message)) {
+      return { kind: 'final', reason: 'no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE' };
+    }
+    return { kind: 'final', reason: code ?? `${name}: ${message}` };
+  }
+  const reason = `${status} ${name}`;
+  if (status >= 500 || status === 429 || status === 409 || PASSING.has(name)) return { kind: 'again', reason };
+  if (name === 'NoSuchBucket') return { kind: 'final', reason: 'no such bucket' };
+  if (status === 404 || status === 412) return { kind: 'status', status, reason };
+  if (status === 401 || status === 403) return { kind: 'final', reason: `access denied (${name})` };
+  return { kind: 'final', reason };
+}

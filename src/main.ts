@@ -1,0 +1,108 @@
+import { readdirSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { describe, EXIT, exitCodeOf, printable, ReaderGone, UsageError } from './stream/errors.ts';
+import { type CommonOptions, Stage } from './stream/stage.ts';
+import { COMMON, type Options, type Verb } from './stream/verb.ts';
+
+declare const __VERSION__: string;
+
+// The folder is the registry: one built file a verb, loaded only when it is asked for.
+const folder = new URL('./commands/', import.meta.url);
+const names = () =>
+  readdirSync(folder)
+    .filter((file) => /^[a-z]+\.js$/.test(file))
+    .map((file) => file.slice(0, -3))
+    .sort();
+const load = async (name: string) => ((await import(new URL(`${name}.js`, folder).href)) as { default: Verb }).default;
+
+/** commander's command for a verb, from its one declaration. */
+function commandOf(name: string, verb: Verb): Command {
+  const command = new Command(`cannery ${name}`)
+    .description(`${verb.summary}.`)
+    .usage(`[options]${verb.operands ? ` ${verb.operands}` : ''}`)
+    .argument('[operands...]')
+    .helpOption('-h, --help', 'show this help')
+    .configureHelp({ visibleArguments: () => [] })
+    .exitOverride();
+  const add = (options: Options) => {
+    for (const { flags, text, parse, initial, shown } of Object.values(options)) {
+      const help = shown === undefined ? text : `${text} (default: ${shown})`;
+      if (flags.includes('<')) command.option(flags, help, parse);
+      else command.option(flags, help);
+      command.setOptionValueWithSource(command.options.at(-1)!.attributeName(), initial, 'default');
+    }
+  };
+  add(verb.options);
+  add(COMMON);
+  command.configureOutput({ writeErr: () => undefined }); // the one line of an error is ours
+  return command;
+}
+
+async function topHelp(): Promise<string> {
+  const verbs = await Promise.all(names().map(async (name) => `  ${name.padEnd(10)} ${(await load(name)).summary}`));
+  return [
+    'Usage: cannery VERB [options] [operands]',
+    '',
+    'Carries internet measurements from a spool of posts to cans in a store, and one measurement back.',
+    '',
+    'Verbs:',
+    ...verbs,
+    '',
+    'cannery VERB --help tells the options of a verb; the manual is in man/ (cannery(1), cannery-rows(5)).',
+    '',
+  ].join('\n');
+}
+
+async function run(argv: string[]): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === '--version' || name === '-V') {
+    process.stdout.write(`cannery ${__VERSION__}\n`);
+    return EXIT.ok;
+  }
+  if (name === '--help' || name === '-h' || (name === 'help' && rest.length === 0)) {
+    process.stdout.write(await topHelp());
+    return EXIT.ok;
+  }
+  if (name === 'help') return run([rest[0]!, '--help']);
+  if (name === undefined) throw new UsageError('a verb is missing: see cannery --help');
+  if (!names().includes(name)) throw new UsageError(`no verb '${name}'; there are ${names().join(', ')}`);
+
+  const verb = await load(name);
+  const command = commandOf(name, verb);
+  try {
+    command.parse(rest, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return EXIT.ok; // --help
+    throw new UsageError(`${error.message.replace(/^error: /, '')}; see cannery ${name} --help`);
+  }
+  const options = command.opts();
+  const operands = command.args;
+  if (operands.length > 0 && verb.operands === '') throw new UsageError(`unexpected '${operands[0]}': no operands here`);
+  const stage = new Stage(name, options as CommonOptions);
+  try {
+    await verb.run(stage, operands, options as never);
+  } catch (error) {
+    if (!(error instanceof ReaderGone)) {
+      await stage.finish(error);
+      throw error;
+    }
+    return await stage.finish(error);
+  }
+  return await stage.finish();
+}
+
+/** Runs one command line and ends the process with its exit code. */
+export async function main(argv: string[]): Promise<void> {
+  process.stdout.on('error', () => undefined); // Output tells a reader that has gone from a real fault
+  let code: number;
+  try {
+    code = await run(argv);
+  } catch (error) {
+    code = exitCodeOf(error);
+    const verb = argv[0] !== undefined && /^[a-z]+$/.test(argv[0]) ? ` ${argv[0]}` : '';
+    if (!(error instanceof ReaderGone)) process.stderr.write(`cannery${verb}: ${printable(describe(error))}\n`);
+    if (process.env.CANNERY_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  }
+  process.exit(code);
+}

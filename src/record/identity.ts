@@ -1,0 +1,28 @@
+import { createHash } from 'node:crypto';
+
+/** First 16 hex digits of SHA-512 of a post's bytes: the last part of its uid. */
+export function uidHash(post: Buffer): string {
+  return createHash('sha512').update(post).digest('hex').slice(0, 16);
+}
+
+/**
+ * Trivial id of a legacy record: `01`, the day of measurement_start_time (`YYYYMMDD`, or eight zeros),
+ * and 30 hex digits of the SHAKE-128 of the raw record bytes.
+ */
+export function trivialId(raw: Buffer, day: string | undefined): string {
+  return `01${day ?? '00000000'}${createHash('shake128', { outputLength: 15 }).update(raw).digest('hex')}`;
+}
+
+/** A report id of the spool generation has six parts; its records got a uid from the collector. */
+export function isModernReportId(reportId: string): boolean {
+  return reportId.split('_').length === 6;
+}
+
+/** Short hash of a line without its line feed: 16 hex digits of SHA-256, kept beside each line in the index. */
+export function lineHash(line: Buffer): string {
+  return createHash('sha256').update(line).digest('hex').slice(0, 16);
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}

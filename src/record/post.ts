@@ -1,0 +1,116 @@
+import { type Document, JsonError, member, onOneLine, readJson, stringOf, type Value } from './json.ts';
+import { compactTest } from './names.ts';
+import { yamlPostToJson } from './yaml.ts';
+
+/** What `{}` in a can stands for: a post whose bytes are in the postcan alone. */
+export const NO_LINE = Buffer.from('{}');
+
+export interface ReadablePost {
+  readable: true;
+  /** The content on one line, without line feed: the bytes as the probe sent them. */
+  line: Buffer;
+  keys: LookupKeys;
+  /** Where these very bytes stand in the post, so that both files of a can may share them compressed. */
+  within: { start: number; end: number } | null;
+}
+
+export interface UnreadablePost {
+  readable: false;
+  reason: string;
+}
+
+/** What the index looks a measurement up by: `""` where the document has none. */
+export interface LookupKeys {
+  report_id: string;
+  input: string;
+}
+
+export interface PostLimits {
+  maxDepth?: number;
+  maxBytes: number;
+}
+
+/**
+ * A post's bytes → the line of its measurement. Posts are `{"format":"json","content":{…}}` or
+ * `{"format":"yaml","content":"<text>"}`; members in any order, others ignored, of doubles the last.
+ */
+export function readPost(bytes: Buffer, limits: PostLimits): ReadablePost | UnreadablePost {
+  if (bytes.length === 0) return { readable: false, reason: 'empty post' };
+  let doc: Document;
+  try {
+    doc = readJson(bytes, { maxDepth: limits.maxDepth ?? 500, keep: 2 });
+  } catch (error) {
+    return { readable: false, reason: `not JSON: ${(error as JsonError).message}` };
+  }
+  const post = doc.value;
+  if (post.type !== 'object') return { readable: false, reason: `a post is an object, not ${article(post.type)}` };
+  const content = member(post, 'content');
+  const format = stringOf(bytes, member(post, 'format'));
+  if (format === 'json') return jsonPost(bytes, content, doc.lineFeed);
+  if (format === 'yaml') return yamlPost(bytes, content, limits);
+  return { readable: false, reason: format === undefined ? 'no format' : `unknown format ${JSON.stringify(format.slice(0, 40))}` };
+}
+
+function jsonPost(bytes: Buffer, content: Value | undefined, lineFeed: boolean): ReadablePost | UnreadablePost {
+  if (!content) return { readable: false, reason: 'no content' };
+  if (content.type !== 'object') return { readable: false, reason: `content is ${article(content.type)}, not an object` };
+  const line = onOneLine(bytes, content, lineFeed);
+  const same = line.length === content.end - content.start;
+  const within = same && !line.includes(0x0a) ? { start: content.start, end: content.end } : null;
+  return { readable: true, line, keys: lookupKeys(bytes, content), within };
+}
+
+function yamlPost(bytes: Buffer, content: Value | undefined, limits: PostLimits): ReadablePost | UnreadablePost {
+  const text = stringOf(bytes, content);
+  if (text === undefined) return { readable: false, reason: `content of a YAML post is ${article(content?.type)}, not a string` };
+  try {
+    const line = yamlPostToJson(text, limits.maxBytes);
+    return { readable: true, line, keys: lookupKeys(line, readJson(line).value), within: null };
+  } catch (error) {
+    return { readable: false, reason: (error as Error).message };
+  }
+}
+
+/** report_id and input of a document whose members were kept. */
+export function lookupKeys(bytes: Buffer, document: Value): LookupKeys {
+  return {
+    report_id: stringOf(bytes, member(document, 'report_id')) ?? '',
+    input: inputText(bytes, member(document, 'input')),
+  };
+}
+
+/** A list of inputs is joined with colons, as the index has always had it; any other value is its JSON text. */
+function inputText(bytes: Buffer, value: Value | undefined): string {
+  if (!value || value.type === 'null') return '';
+  if (value.type === 'string') return stringOf(bytes, value)!;
+  const text = bytes.toString('utf8', value.start, value.end);
+  if (value.type !== 'array') return text;
+  const items = JSON.parse(text) as unknown[];
+  return items.map((item) => (typeof item === 'string' ? item : JSON.stringify(item))).join(':');
+}
+
+/** What a document says of its own time, place and test; all of it may be forged. */
+export interface DocumentFacts {
+  report_id: string | undefined;
+  measurement_start_time: string | undefined;
+  probe_cc: string | undefined;
+  /** Compact. */
+  test: string | undefined;
+}
+
+export function documentFacts(bytes: Buffer, document: Value): DocumentFacts {
+  const text = (key: string) => stringOf(bytes, member(document, key));
+  const test = text('test_name');
+  return {
+    report_id: text('report_id'),
+    measurement_start_time: text('measurement_start_time'),
+    probe_cc: text('probe_cc'),
+    test: test === undefined ? undefined : compactTest(test),
+  };
+}
+
+function article(type: Value['type'] | undefined): string {
+  if (type === undefined) return 'missing';
+  if (type === 'null' || type === 'true' || type === 'false') return type;
+  return type === 'object' || type === 'array' ? `an ${type}` : `a ${type}`;
+}

@@ -1,0 +1,122 @@
+// The rows that verbs exchange (man cannery-rows): which kind a row is, is told by its first member alone,
+// which no probe can write, because ours stand in front of what it sent.
+import { member, readJson, stringOf, type Value } from './json.ts';
+
+/** Members that `cat` writes in front of a document; null where unknown. */
+export interface Provenance {
+  measurement_uid: string | null;
+  /** `YYYY-MM-DD`: the bucket folder the report lay in. */
+  bucket_date: string | null;
+  /** `<bucket>/<base>.json`. */
+  report_filename: string | null;
+}
+
+export interface MeasurementRow extends Provenance {
+  kind: 'measurement';
+  /** The document's own bytes, on one line. */
+  document: Buffer;
+}
+
+export interface EndRow {
+  kind: 'end';
+  rows: number;
+  rejected: number;
+  /** Added by `sanitise`: rules and bridge database. */
+  sanitised?: unknown;
+}
+
+export interface FileRow {
+  kind: 'file';
+  file: string;
+  bytes?: number;
+}
+
+export interface OtherRow {
+  kind: 'other';
+  /** Name of the first member; undefined for an empty object. */
+  first: string | undefined;
+}
+
+const PREFIX = ['measurement_uid', 'bucket_date', 'report_filename'] as const;
+
+/** The row of a document: pieces that together are one line, without line feed. */
+export function measurementRow(provenance: Provenance, document: Buffer): [string, Buffer] {
+  const { measurement_uid, bucket_date, report_filename } = provenance;
+  const members = JSON.stringify({ measurement_uid, bucket_date, report_filename }).slice(0, -1);
+  const rest = document.subarray(1);
+  return [members + (isEmptyRest(rest) ? '' : ','), rest];
+}
+
+/** Of an empty document only the closing brace is left: no comma before it. */
+function isEmptyRest(rest: Buffer): boolean {
+  for (const c of rest) if (c !== 0x20 && c !== 0x09 && c !== 0x0d && c !== 0x0a) return c === 0x7d;
+  return false;
+}
+
+export function endRow(rows: number, rejected: number): string {
+  return JSON.stringify({ cannery: 'end', rows, rejected });
+}
+
+/**
+ * Reads one row. @throws JsonError for what is not JSON, Error for a row of a known kind that is not well formed
+ */
+export function parseRow(bytes: Buffer, maxDepth = 502): MeasurementRow | EndRow | FileRow | OtherRow {
+  const { value, lineFeed } = readJson(bytes, { maxDepth, keep: 1 });
+  if (value.type !== 'object') throw new Error('a row is a JSON object');
+  if (lineFeed) throw new Error('a row stands on one line');
+  const members = value.members!;
+  switch (members[0]?.key) {
+    case 'measurement_uid':
+      return parseMeasurement(bytes, value);
+    case 'cannery':
+      return parseEnd(bytes, value);
+    case 'file':
+      return parseFile(bytes, value);
+    default:
+      return { kind: 'other', first: members[0]?.key };
+  }
+}
+
+/** Our three members are read by position: a probe may send members of the same names further on. */
+function parseMeasurement(bytes: Buffer, row: Value): MeasurementRow {
+  const members = row.members!;
+  const given = PREFIX.map((key, i) => {
+    const { key: name, value } = members[i] ?? { key: undefined, value: undefined };
+    if (name !== key) throw new Error(`a measurement row begins with ${PREFIX.join(', ')}`);
+    if (value!.type === 'null') return null;
+    const text = stringOf(bytes, value);
+    if (text === undefined) throw new Error(`${key} is neither text nor null`);
+    return text;
+  });
+  let rest = members[2]!.value.end;
+  while (bytes[rest] === 0x20 || bytes[rest] === 0x09) rest++;
+  if (bytes[rest] === 0x2c) rest++;
+  else rest = members[2]!.value.end;
+  const document = Buffer.concat([Buffer.from('{'), bytes.subarray(rest, row.end)]);
+  const [measurement_uid, bucket_date, report_filename] = given as [string | null, string | null, string | null];
+  return { kind: 'measurement', measurement_uid, bucket_date, report_filename, document };
+}
+
+function parseEnd(bytes: Buffer, row: Value): EndRow | OtherRow {
+  if (stringOf(bytes, row.members![0]!.value) !== 'end') return { kind: 'other', first: 'cannery' };
+  const end = JSON.parse(bytes.toString('utf8', row.start, row.end)) as EndRow;
+  if (!Number.isSafeInteger(end.rows) || !Number.isSafeInteger(end.rejected)) throw new Error('an end row has counts of rows and rejected');
+  return { ...end, kind: 'end' };
+}
+
+function parseFile(bytes: Buffer, row: Value): FileRow {
+  const file = stringOf(bytes, row.members![0]!.value);
+  if (file === undefined) throw new Error('file is no text');
+  if (file === '' || file.includes('\0')) throw new Error('file is no path');
+  const size = member(row, 'bytes');
+  const row_: FileRow = { kind: 'file', file };
+  if (size?.type === 'number') row_.bytes = Number(bytes.toString('utf8', size.start, size.end));
+  return row_;
+}
+
+/** A message for a row of another kind than the verb takes. */
+export function wrongKind(row: { kind: string; first?: string | undefined }, wanted: 'file' | 'measurement' | 'can'): string {
+  const names: Record<string, string> = { file: 'a file row', measurement: 'a measurement row', end: 'an end row' };
+  const got = names[row.kind] ?? (row.first === 'can' ? 'a can row' : `a row that begins with ${JSON.stringify(row.first ?? null)}`);
+  return `${got}, where ${names[wanted] ?? 'a can row'} was expected`;
+}

@@ -1,0 +1,65 @@
+// The one table of exit codes. Only main exits; everything else throws or counts.
+
+export const EXIT = { ok: 0, failed: 1, usage: 2, rejects: 3 } as const;
+
+/** The command line is wrong: exit 2. */
+export class UsageError extends Error {}
+
+/** Could not run, for a reason that the message tells in full: exit 1. */
+export class Failure extends Error {}
+
+/** One item is bad; the rest goes on. A verb turns it into a reject: exit 3. */
+export class Malformed extends Error {}
+
+/** The reader of our stdout went away (`| head`): quiet success. */
+export class ReaderGone extends Error {}
+
+const TABLE: [new (...args: never[]) => Error, number][] = [
+  [ReaderGone, EXIT.ok],
+  [UsageError, EXIT.usage],
+  [Malformed, EXIT.rejects],
+];
+
+/** Exit code for an error that reached main. */
+export function exitCodeOf(error: unknown): number {
+  return TABLE.find(([type]) => error instanceof type)?.[1] ?? EXIT.failed;
+}
+
+const ERRNO: Record<string, string> = {
+  ENOENT: 'no such file or folder',
+  EACCES: 'permission denied',
+  EPERM: 'not permitted',
+  ENOSPC: 'no space left on device',
+  EDQUOT: 'disk quota exceeded',
+  EIO: 'input/output error',
+  EMFILE: 'too many open files',
+  ENFILE: 'too many open files in the system',
+  EROFS: 'read-only file system',
+  EISDIR: 'is a folder',
+  ENOTDIR: 'not a folder',
+  ELOOP: 'is a symbolic link',
+  EEXIST: 'exists already',
+  ENOTEMPTY: 'folder is not empty',
+  ECONNREFUSED: 'connection refused',
+};
+
+/** One line that says what went wrong, without stack. */
+export function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code, path } = error as NodeJS.ErrnoException;
+  const known = code === undefined ? undefined : ERRNO[code];
+  if (known) return path ? `${printable(String(path))}: ${known}` : known;
+  return error.message || error.name;
+}
+
+export function errno(error: unknown): string | undefined {
+  return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+}
+
+/** Text that is safe on a terminal and stays on one line: a file name may hold anything. */
+export function printable(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff]/gu, (c) => {
+    const code = c.charCodeAt(0);
+    return code === 10 ? '\\n' : `\\x${code.toString(16).padStart(2, '0')}`;
+  });
+}

@@ -1,0 +1,57 @@
+export interface Flow<T> {
+  /** Tasks under way at once. */
+  concurrency: number;
+  /** Weight of an item (bytes, say); together at most `maxWeight`, a heavier one alone. */
+  weigh?: (item: T) => number;
+  maxWeight?: number;
+}
+
+/**
+ * Maps with several tasks under way and gives the results in the order of the items. At most
+ * `concurrency` results are held. The first error ends it, once the tasks before have been given.
+ */
+export async function* orderedMap<T, R>(
+  source: AsyncIterable<T> | Iterable<T>,
+  task: (item: T) => Promise<R>,
+  { concurrency, weigh = () => 0, maxWeight = Number.POSITIVE_INFINITY }: Flow<T>,
+): AsyncGenerator<R> {
+  const running: { result: Promise<R>; weight: number }[] = [];
+  let weight = 0;
+  const next = async () => {
+    const first = running.shift()!;
+    const result = await first.result;
+    weight -= first.weight;
+    return result;
+  };
+  try {
+    for await (const item of source) {
+      const own = weigh(item);
+      while (running.length >= concurrency || (running.length > 0 && weight + own > maxWeight)) yield await next();
+      const result = task(item);
+      result.catch(() => undefined); // thrown when its turn comes
+      running.push({ result, weight: own });
+      weight += own;
+    }
+    while (running.length > 0) yield await next();
+  } finally {
+    await Promise.allSettled(running.map((r) => r.result));
+  }
+}
+
+/** Runs a task an item, several at once, in any order. The first error stops the taking of items and is thrown at the end. */
+export async function forEachOf<T>(source: AsyncIterable<T>, concurrency: number, task: (item: T) => Promise<void>): Promise<void> {
+  const running = new Set<Promise<void>>();
+  let failed: { error: unknown } | undefined;
+  for await (const item of source) {
+    const one: Promise<void> = task(item)
+      .catch((error) => {
+        failed ??= { error };
+      })
+      .finally(() => running.delete(one));
+    running.add(one);
+    if (running.size >= concurrency) await Promise.race(running);
+    if (failed) break;
+  }
+  await Promise.all(running);
+  if (failed) throw failed.error;
+}

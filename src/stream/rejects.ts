@@ -1,0 +1,88 @@
+import { isUtf8 } from 'node:buffer';
+import { closeSync, fstatSync, fsyncSync, openSync, statSync, writeSync } from 'node:fs';
+import type { LongLine } from './lines.ts';
+
+/** What the bytes of a reject are, so that `cat --format rejects` reads them the same way again. */
+export type RejectKind = 'post' | 'document' | 'row' | 'request' | 'file';
+
+export interface Reject {
+  as: RejectKind;
+  /** Name of the input; null for standard input. */
+  file: string | null;
+  /** Line from 1; null where the item is a whole file. */
+  line: number | null;
+  reason: string;
+}
+
+/**
+ * The file of `--rejects`: one row an item that could not go on, with its bytes. It is opened for
+ * appending, so that a second run does not wipe what the first could not do, and readable by its owner only.
+ */
+export class RejectsFile {
+  #fd: number;
+  #stage: string;
+  /** Rejects that came while a streamed one was open: its line must not be broken. */
+  #queue: string[] | undefined;
+
+  constructor(path: string, stage: string) {
+    this.#fd = openSync(path, 'a', 0o600);
+    this.#stage = stage;
+  }
+
+  #head(reject: Reject): string {
+    const { as, file, line, reason } = reject;
+    return JSON.stringify({ cannery: 'reject', stage: this.#stage, as, file, line, reason }).slice(0, -1);
+  }
+
+  write(reject: Reject, bytes: Uint8Array | null): void {
+    const data =
+      bytes === null
+        ? null
+        : isUtf8(bytes)
+          ? Buffer.from(bytes).toString()
+          : { format: 'base64', data: Buffer.from(bytes).toString('base64') };
+    const row = `${this.#head(reject)},"data":${JSON.stringify(data)}}\n`;
+    if (this.#queue) this.#queue.push(row);
+    else this.#write(row);
+  }
+
+  /** A reject whose bytes come in pieces, of any length. */
+  stream(reject: Reject): LongLine {
+    this.#write(`${this.#head(reject)},"data":{"format":"base64","data":"`);
+    this.#queue = [];
+    let rest: Buffer = Buffer.alloc(0);
+    return {
+      write: (piece) => {
+        const bytes = Buffer.concat([rest, piece]);
+        const whole = bytes.length - (bytes.length % 3); // base64 takes three bytes at a time
+        this.#write(bytes.subarray(0, whole).toString('base64'));
+        rest = bytes.subarray(whole);
+      },
+      end: () => {
+        this.#write(`${rest.toString('base64')}"}}\n${this.#queue?.join('')}`);
+        this.#queue = undefined;
+      },
+    };
+  }
+
+  #write(text: string): void {
+    const bytes = Buffer.from(text);
+    for (let done = 0; done < bytes.length; ) done += writeSync(this.#fd, bytes, done);
+  }
+
+  /** True for the rejects file itself: read as input, it would grow for ever. */
+  isAt(path: string): boolean {
+    const mine = fstatSync(this.#fd);
+    const other = statSync(path, { throwIfNoEntry: false });
+    return other !== undefined && mine.dev === other.dev && mine.ino === other.ino;
+  }
+
+  close(): void {
+    try {
+      fsyncSync(this.#fd);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error; // a pipe or /dev/stderr
+    }
+    closeSync(this.#fd);
+  }
+}

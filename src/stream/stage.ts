@@ -1,0 +1,186 @@
+import { fstatSync } from 'node:fs';
+import { isatty } from 'node:tty';
+import { describe, EXIT, Failure, printable, ReaderGone, UsageError } from './errors.ts';
+import { type Line, type LineLimits, splitLines } from './lines.ts';
+import { Output } from './output.ts';
+import { Progress } from './progress.ts';
+import { type Reject, RejectsFile } from './rejects.ts';
+
+/** Options that every verb has (declared in verb.ts). */
+export interface CommonOptions {
+  quiet: boolean;
+  progress: boolean;
+  stats: boolean;
+  rejects: string | undefined;
+  maxLine: number;
+}
+
+/**
+ * One run of one verb: its rows in and out, its rejects, its counts and its messages.
+ * Verbs get nothing else of the process.
+ */
+export class Stage {
+  readonly name: string;
+  readonly maxLine: number;
+  /** `in`, `out`, `rejected`, `bytes_in` and whatever a verb counts besides. */
+  readonly counts: Record<string, number> = { in: 0, out: 0, skipped: 0, rejected: 0, bytes_in: 0 };
+  #out = new Output(process.stdout);
+  #rejects: RejectsFile | undefined;
+  #progress: Progress | undefined;
+  #stats: boolean;
+  #started = performance.now();
+  #findings = 0;
+
+  constructor(name: string, options: CommonOptions) {
+    this.name = name;
+    this.maxLine = options.maxLine;
+    this.#stats = options.stats;
+    if (options.rejects !== undefined) {
+      try {
+        this.#rejects = new RejectsFile(options.rejects, name);
+      } catch (error) {
+        throw new Failure(`--rejects: ${describe(error)}`);
+      }
+    }
+    // In a pipeline every stage has the same terminal: only the last one draws, unless another is asked to.
+    const last = isatty(1) || !isPipe(1);
+    if (isatty(2) && !options.quiet && (last || options.progress)) this.#progress = new Progress(`cannery ${name}`);
+  }
+
+  // --- rows in
+
+  /** Rows of standard input. */
+  async *rows(): AsyncGenerator<Line> {
+    if (isatty(0)) throw new UsageError('rows are read from standard input: put a pipe or a file there');
+    yield* this.lines(this.count(process.stdin), null, 'row');
+  }
+
+  /** Lines of any input, counted; a line over the limit becomes a reject. */
+  async *lines(source: AsyncIterable<Uint8Array>, file: string | null, as: Reject['as']): AsyncGenerator<Line> {
+    for await (const line of splitLines(source, this.#limits(file, as))) {
+      this.took();
+      yield line;
+    }
+  }
+
+  /** One item was read. */
+  took(): void {
+    this.counts.in!++;
+    this.#tick();
+  }
+
+  #limits(file: string | null, as: Reject['as']): LineLimits {
+    return {
+      maxLine: this.maxLine,
+      onLong: (line) => {
+        const reject = { as, file, line, reason: `line longer than the limit of ${this.maxLine} bytes (--max-line)` };
+        this.took();
+        this.#named(reject);
+        return this.#rejects?.stream(reject) ?? { write() {}, end() {} };
+      },
+    };
+  }
+
+  /** Passes bytes through and counts them for progress and statistics. */
+  async *count(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of source) {
+      this.counts.bytes_in! += chunk.length;
+      this.#tick();
+      yield chunk;
+    }
+  }
+
+  /** Bytes that will be read in all, where that is known: gives the progress bar its end. */
+  expect(bytes: number): void {
+    if (this.#progress) this.#progress.total = bytes;
+  }
+
+  #tick() {
+    this.#progress?.update(this.counts.in!, this.counts.bytes_in!);
+  }
+
+  // --- rows out
+
+  /** One row to stdout, given in pieces. */
+  async emit(...pieces: (Buffer | string)[]): Promise<void> {
+    this.counts.out!++;
+    await this.#out.row(...pieces);
+  }
+
+  /** Hands the rows to the next stage now, where it should start on them at once. */
+  flush(): Promise<void> {
+    return this.#out.flush();
+  }
+
+  // --- what went wrong
+
+  /** One item cannot go on: named on stderr, kept in the rejects file, seen in the exit code. */
+  reject(reject: Reject, bytes: Uint8Array | null): void {
+    this.#named(reject);
+    this.#rejects?.write(reject, bytes);
+  }
+
+  #named(reject: Reject) {
+    this.counts.rejected!++;
+    this.say(`${where(reject.file, reject.line)}${reject.reason}`);
+  }
+
+  /** Something a person should look at, though every item went on: named, and seen in the exit code. */
+  finding(file: string | null, reason: string): void {
+    this.#findings++;
+    this.say(`${where(file, null)}${reason}`);
+  }
+
+  /** One line on stderr. */
+  say(message: string): void {
+    this.#progress?.clear();
+    process.stderr.write(`cannery ${this.name}: ${printable(message)}\n`);
+  }
+
+  /** Adds to a count of the verb's own. */
+  tally(name: string, by = 1): void {
+    this.counts[name] = (this.counts[name] ?? 0) + by;
+  }
+
+  /** @throws UsageError when an input is the rejects file itself, which would grow for ever */
+  refuseRejects(path: string): void {
+    if (this.#rejects?.isAt(path)) throw new UsageError(`${path} is read and is the file of --rejects: give another`);
+  }
+
+  // --- the end
+
+  /** Flushes, closes, prints the statistics. @returns the exit code of a run that came to its end */
+  async finish(error?: unknown): Promise<number> {
+    this.#progress?.stop();
+    let code: number = this.counts.rejected! + this.#findings > 0 ? EXIT.rejects : EXIT.ok;
+    try {
+      if (error === undefined) await this.#out.flush();
+    } catch (failure) {
+      if (!(failure instanceof ReaderGone)) throw failure;
+    } finally {
+      this.#rejects?.close();
+      if (this.#stats) {
+        const seconds = Number(((performance.now() - this.#started) / 1000).toFixed(3));
+        const findings = this.#findings > 0 ? { findings: this.#findings } : {};
+        const counts = { stage: this.name, ...this.counts, bytes_out: this.#out.bytes, ...findings, seconds };
+        process.stderr.write(`${JSON.stringify(counts)}\n`);
+      }
+    }
+    if (error instanceof ReaderGone) code = EXIT.ok;
+    return code;
+  }
+}
+
+function where(file: string | null, line: number | null): string {
+  if (file === null) return line === null ? '' : `line ${line}: `;
+  return line === null ? `${file}: ` : `${file}:${line}: `;
+}
+
+function isPipe(fd: number): boolean {
+  try {
+    const kind = fstatSync(fd);
+    return kind.isFIFO() || kind.isSocket();
+  } catch {
+    return false;
+  }
+}
