@@ -1,5 +1,5 @@
 // Bundles main and every verb: shared code becomes chunks, so that a verb loads only what it needs.
-import { readFileSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
@@ -21,7 +21,9 @@ await build({
   external: ['better-sqlite3', 'zlib-sync'], // native: node loads them from node_modules
   define: { __VERSION__: JSON.stringify(version) },
   // Bundled CommonJS packages call require for node's own modules.
-  banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+  },
   legalComments: 'linked',
   logLevel: 'warning',
 });

@@ -78,7 +78,8 @@ async function run(argv: string[]): Promise<number> {
   }
   const options = command.opts();
   const operands = command.args;
-  if (operands.length > 0 && verb.operands === '') throw new UsageError(`unexpected '${operands[0]}': no operands here`);
+  if (operands.length > 0 && verb.operands === '')
+    throw new UsageError(`unexpected '${operands[0]}': no operands here`);
   const stage = new Stage(name, options as CommonOptions);
   try {
     await verb.run(stage, operands, options as never);

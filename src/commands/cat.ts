@@ -31,7 +31,9 @@ export default verb({
     if (options.raw && options.end) throw new UsageError('--raw has no end row: leave --end out');
     const { maxLine } = stage;
     const reader = new DocumentReader(stage, { maxLine, maxDepth: options.maxDepth, maxInflated: options.maxInflated });
-    const write = async (documents: AsyncIterable<{ provenance: Parameters<typeof measurementRow>[0]; document: Buffer }>) => {
+    const write = async (
+      documents: AsyncIterable<{ provenance: Parameters<typeof measurementRow>[0]; document: Buffer }>,
+    ) => {
       for await (const { provenance, document } of documents) {
         if (options.raw) await stage.emit(document);
         else await stage.emit(...measurementRow(provenance, document));

@@ -41,13 +41,35 @@ export default verb({
     };
     const lookup = new Lookup(index, storeOf, stage.maxLine);
     try {
-      const asked = reportId !== undefined ? [ask({ reportId, ...(input === undefined ? {} : { input }) })] : uids.length > 0 ? uids.map((uid) => ask({ uid })) : requests(stage);
+      const asked =
+        reportId !== undefined
+          ? [ask({ reportId, ...(input === undefined ? {} : { input }) })]
+          : uids.length > 0
+            ? uids.map((uid) => ask({ uid }))
+            : requests(stage);
       const answer = async (one: Asked) => ({ one, answers: await lookup.answer(one.request) });
-      for await (const { one, answers } of orderedMap<Asked, Awaited<ReturnType<typeof answer>>>(asked, answer, { concurrency: jobs })) {
+      for await (const { one, answers } of orderedMap<Asked, Awaited<ReturnType<typeof answer>>>(asked, answer, {
+        concurrency: jobs,
+      })) {
         for (const result of answers) {
-          if ('reason' in result) stage.reject({ as: 'request', file: null, line: one.line, reason: `${describeRequest(one.request)}: ${result.reason}` }, one.bytes);
+          if ('reason' in result)
+            stage.reject(
+              {
+                as: 'request',
+                file: null,
+                line: one.line,
+                reason: `${describeRequest(one.request)}: ${result.reason}`,
+              },
+              one.bytes,
+            );
           else if (options.raw) await stage.emit(result.line);
-          else await stage.emit(...measurementRow({ measurement_uid: result.found.measurement_uid, bucket_date: null, report_filename: null }, result.line));
+          else
+            await stage.emit(
+              ...measurementRow(
+                { measurement_uid: result.found.measurement_uid, bucket_date: null, report_filename: null },
+                result.line,
+              ),
+            );
         }
       }
     } finally {
@@ -58,7 +80,8 @@ export default verb({
 });
 
 function ask(request: Request): Asked {
-  const row = 'uid' in request ? { measurement_uid: request.uid } : { report_id: request.reportId, input: request.input };
+  const row =
+    'uid' in request ? { measurement_uid: request.uid } : { report_id: request.reportId, input: request.input };
   return { request, line: null, bytes: Buffer.from(JSON.stringify(row)) };
 }
 

@@ -56,5 +56,6 @@ async function indexRows(stage: Stage, index: IndexDb): Promise<void> {
       await stage.flush();
     }
   }
-  for (const [first] of waiting.values()) stage.say(`${first!.can}: waits for cans of its generation that are not in the store yet`);
+  for (const [first] of waiting.values())
+    stage.say(`${first!.can}: waits for cans of its generation that are not in the store yet`);
 }

@@ -14,7 +14,12 @@ export function parseMoment(given: string): number {
   return time;
 }
 
-const moment = (flags: string, text: string): OptionSpec<number | undefined> => ({ flags, text, parse: parseMoment, initial: undefined });
+const moment = (flags: string, text: string): OptionSpec<number | undefined> => ({
+  flags,
+  text,
+  parse: parseMoment,
+  initial: undefined,
+});
 
 const now: OptionSpec<number | undefined> = {
   flags: '--now <time>',
@@ -40,7 +45,9 @@ function kindsOf(given: string): string {
 /** Names of --kind → kinds; `can` is both halves. */
 export function expandKinds(names: string[]): Kind[] {
   if (names.length === 0) return USUAL;
-  return names.flatMap((name): Kind[] => (name === 'all' ? [...KINDS] : name === 'can' ? ['jsonl', 'postcan'] : [name as Kind]));
+  return names.flatMap((name): Kind[] =>
+    name === 'all' ? [...KINDS] : name === 'can' ? ['jsonl', 'postcan'] : [name as Kind],
+  );
 }
 
 export default verb({
@@ -51,7 +58,9 @@ export default verb({
     settle: number('--settle <seconds>', 'an hour is due this long after its end', 300, 0, 86_400 * 365),
     now,
     cc: list('--cc <countries>', 'only these countries, as IT,IR', country),
-    test: list('--test <names>', 'only these tests, as web_connectivity or webconnectivity', (name) => compactTest(name).toLowerCase()),
+    test: list('--test <names>', 'only these tests, as web_connectivity or webconnectivity', (name) =>
+      compactTest(name).toLowerCase(),
+    ),
     from: moment('--from <time>', 'from this day or hour on (arrival, UTC)'),
     to: moment('--to <time>', 'up to this day or hour, which is not in it'),
     kind: list('--kind <kinds>', `only these: ${KINDS.join(', ')}, can, all (default: ${USUAL.join(',')})`, kindsOf),
@@ -77,7 +86,10 @@ export default verb({
       stage.tally('unfinished', strangers.unfinished);
       stage.tally('strangers', strangers.other);
       if (strangers.other === 0) continue;
-      const examples = strangers.examples.length > 0 ? ` (${strangers.examples.join(', ')}${strangers.other > strangers.examples.length ? ', …' : ''})` : '';
+      const examples =
+        strangers.examples.length > 0
+          ? ` (${strangers.examples.join(', ')}${strangers.other > strangers.examples.length ? ', …' : ''})`
+          : '';
       stage.say(`${path}: ${strangers.other} that are none of ours, left alone${examples}`);
     }
   },

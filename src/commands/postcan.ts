@@ -28,9 +28,11 @@ export default verb({
   async run(stage, _, options) {
     const { to, spool, host, rows } = options;
     if (to === undefined) throw new UsageError('--to is missing');
-    if (rows && (spool !== undefined || host !== undefined)) throw new UsageError('--rows takes no posts: leave --spool and --host out');
+    if (rows && (spool !== undefined || host !== undefined))
+      throw new UsageError('--rows takes no posts: leave --spool and --host out');
     if (!rows && spool === undefined) throw new UsageError('--spool is missing (or --rows, to pack measurement rows)');
-    if (!rows && (host === undefined || !isHostId(host))) throw new UsageError("--host: letters, digits and '-', as n0");
+    if (!rows && (host === undefined || !isHostId(host)))
+      throw new UsageError("--host: letters, digits and '-', as n0");
     const outgoing = new Outgoing(to);
     const locks: (Lock | undefined)[] = [];
     try {
@@ -72,7 +74,12 @@ async function give(stage: Stage, rows: AsyncIterable<CanRow> | CanRow[]): Promi
   }
 }
 
-async function packPosts(stage: Stage, outgoing: Outgoing, spool: string, options: PackSettings & { host: string }): Promise<void> {
+async function packPosts(
+  stage: Stage,
+  outgoing: Outgoing,
+  spool: string,
+  options: PackSettings & { host: string },
+): Promise<void> {
   const { host, maxBytes, level, maxDepth } = options;
   outgoing.dedicate({ host, class: 'as-received' });
   const packer = new HourPacker(outgoing, spool, { host, maxBytes, level, maxDepth, maxPost: stage.maxLine }, stage);
@@ -90,7 +97,8 @@ async function* groups(stage: Stage, spool: string): AsyncGenerator<{ folder: st
   for await (const { number: line, bytes } of stage.rows()) {
     try {
       const row = parseRow(bytes);
-      if (row.kind !== 'file') throw new Error(`${wrongKind(row, 'file')}${row.kind === 'measurement' ? ' (--rows packs those)' : ''}`);
+      if (row.kind !== 'file')
+        throw new Error(`${wrongKind(row, 'file')}${row.kind === 'measurement' ? ' (--rows packs those)' : ''}`);
       const post = postOfPath(row.file);
       if (!post) throw new Error(`${row.file}: not <hour>_<cc>_<test>/<uid>.post`);
       if (!isSpool(dirname(dirname(row.file)))) throw new Error(`${row.file}: not in --spool ${spool}`);
@@ -142,13 +150,24 @@ async function packRows(stage: Stage, outgoing: Outgoing, options: PackSettings 
       }
     }
     if (!end && options.end) {
-      throw new Failure('the stream has no end row, so its producer may have died: no can was made (cat --end writes one; --no-end does without)');
+      throw new Failure(
+        'the stream has no end row, so its producer may have died: no can was made (cat --end writes one; --no-end does without)',
+      );
     }
-    if (end && end.rows !== taken) stage.say(`the end row tells of ${end.rows} rows, ${taken} came: a filter stands in between?`);
+    if (end && end.rows !== taken)
+      stage.say(`the end row tells of ${end.rows} rows, ${taken} came: a filter stands in between?`);
     const zone = end?.sanitised === undefined ? 'unsanitised' : 'sanitised';
     outgoing.dedicate({ class: zone });
     const { maxBytes, level } = options;
-    await give(stage, packer.pack({ maxBytes, level, class: zone, ...(end?.sanitised === undefined ? {} : { sanitised: end.sanitised }) }));
+    await give(
+      stage,
+      packer.pack({
+        maxBytes,
+        level,
+        class: zone,
+        ...(end?.sanitised === undefined ? {} : { sanitised: end.sanitised }),
+      }),
+    );
   } finally {
     packer.abandon();
   }

@@ -16,8 +16,13 @@ export default verb({
     const seen = overview(spool, to);
     if (json) await stage.emit(JSON.stringify(seen));
     else for (const line of page(seen, Date.now())) await stage.emit(line);
-    for (const can of seen.outgoing.held) stage.finding(can, `held: the store has other bytes under its name; compare, then remove ${to}/held/${can} or the object`);
-    if (seen.spool && seen.spool.strays > 0) stage.finding(spool!, `${seen.spool.strays} stray files in ${spool}/../strays`);
+    for (const can of seen.outgoing.held)
+      stage.finding(
+        can,
+        `held: the store has other bytes under its name; compare, then remove ${to}/held/${can} or the object`,
+      );
+    if (seen.spool && seen.spool.strays > 0)
+      stage.finding(spool!, `${seen.spool.strays} stray files in ${spool}/../strays`);
   },
 });
 
@@ -28,13 +33,24 @@ export function page({ spool, outgoing }: Overview, now: number): string[] {
     lines.push(['spool', spool.path]);
     lines.push(['  posts', `${spool.posts} in ${spool.folders} hour folders, ${humanBytes(spool.bytes)}`]);
     lines.push(['  oldest hour', spool.oldest_hour ?? 'nothing waits']);
-    lines.push(['  others', `${spool.unfinished} being written, ${spool.strangers} strangers, ${spool.strays} moved to strays`]);
+    lines.push([
+      '  others',
+      `${spool.unfinished} being written, ${spool.strangers} strangers, ${spool.strays} moved to strays`,
+    ]);
   }
-  lines.push(['outgoing', outgoing.path], ['  host', outgoing.host ?? '-'], ['  store', outgoing.store ?? '-'], ['  index', outgoing.index ?? '-']);
+  lines.push(
+    ['outgoing', outgoing.path],
+    ['  host', outgoing.host ?? '-'],
+    ['  store', outgoing.store ?? '-'],
+    ['  index', outgoing.index ?? '-'],
+  );
   for (const [state, { cans, bytes }] of Object.entries(outgoing.cans)) {
     lines.push([`  ${state}`, `${cans} cans${cans > 0 ? `, ${humanBytes(bytes)}` : ''}`]);
   }
-  const age = outgoing.newest_upload === null ? 'none yet' : `${duration(now - Date.parse(outgoing.newest_upload))} ago (${outgoing.newest_upload})`;
+  const age =
+    outgoing.newest_upload === null
+      ? 'none yet'
+      : `${duration(now - Date.parse(outgoing.newest_upload))} ago (${outgoing.newest_upload})`;
   lines.push(['  newest upload', age]);
   return lines.map(([name, value]) => `${name.padEnd(16)} ${value}`);
 }

@@ -10,7 +10,8 @@ export function parseCanRow(bytes: Buffer): CanRow {
   } catch (error) {
     throw new Error(`not JSON: ${(error as Error).message}`);
   }
-  if (typeof row !== 'object' || row === null || Object.keys(row)[0] !== 'can') throw new Error("a row that does not begin with 'can', where a can row was expected");
+  if (typeof row !== 'object' || row === null || Object.keys(row)[0] !== 'can')
+    throw new Error("a row that does not begin with 'can', where a can row was expected");
   locate(row);
   return row;
 }

@@ -3,13 +3,24 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, Failure } from '../stream/errors.ts';
 import { fsyncFolder, writeFileDurably } from './files.ts';
-import { CanFolder, type CanRow, canRow, type Manifest, makeCanLock, type Outgoing, type PackedPost } from './outgoing.ts';
+import {
+  CanFolder,
+  type CanRow,
+  canRow,
+  type Manifest,
+  makeCanLock,
+  type Outgoing,
+  type PackedPost,
+} from './outgoing.ts';
 import type { BuiltCan } from './pack.ts';
 import { verifyCan } from './verify.ts';
 
 /** What the kernel hears of a packer; `Stage` has the same names. */
 export interface Reporter {
-  reject(reject: { as: 'post' | 'row' | 'file'; file: string | null; line: number | null; reason: string }, bytes: Uint8Array | null): void;
+  reject(
+    reject: { as: 'post' | 'row' | 'file'; file: string | null; line: number | null; reason: string },
+    bytes: Uint8Array | null,
+  ): void;
   finding(file: string | null, reason: string): void;
   say(message: string): void;
   tally(name: string, by?: number): void;

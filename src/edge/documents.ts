@@ -4,7 +4,7 @@ import { isModernReportId, trivialId } from '../record/identity.ts';
 import { type JsonError, onOneLine, readJson } from '../record/json.ts';
 import { dayForPath, parsePostName, uidOfMember } from '../record/names.ts';
 import { documentFacts, readPost } from '../record/post.ts';
-import { type MeasurementRow, parseRow, type Provenance } from '../record/rows.ts';
+import { type MeasurementRow, type Provenance, parseRow } from '../record/rows.ts';
 import { describe, Malformed } from '../stream/errors.ts';
 import { type Line, readAll } from '../stream/lines.ts';
 import type { Reject, RejectKind } from '../stream/rejects.ts';
@@ -69,7 +69,10 @@ export class DocumentReader {
       const itsOwn = error instanceof Malformed || ITS_OWN.has((error as NodeJS.ErrnoException).code ?? '');
       if (!itsOwn) throw error;
       const row = name === null ? null : Buffer.from(JSON.stringify({ file: name }));
-      this.#kernel.reject({ as: 'file', file: name ?? '-', line: null, reason: describe(error).replace(`${name}: `, '') }, row);
+      this.#kernel.reject(
+        { as: 'file', file: name ?? '-', line: null, reason: describe(error).replace(`${name}: `, '') },
+        row,
+      );
     }
   }
 
@@ -77,7 +80,8 @@ export class DocumentReader {
     const inflated = inflateIfGzip(this.#kernel.count(source), this.#limits.maxInflated);
     const { head, all } = await peekBytes(inflated, 512);
     const kind = format === 'auto' ? formatOf(name, head) : format;
-    if (kind === 'post') yield* this.#post(await readAll(all, this.#limits.maxLine), name, name ? uidOfPost(name) : null);
+    if (kind === 'post')
+      yield* this.#post(await readAll(all, this.#limits.maxLine), name, name ? uidOfPost(name) : null);
     else if (kind === 'tar') yield* this.#tar(all, name);
     else if (kind === 'json') yield* this.#json(all, name);
     else if (kind === 'rejects') yield* this.#rejects(all, name);
@@ -97,9 +101,20 @@ export class DocumentReader {
         const where = `${name ?? '-'}(${path})`;
         if (type === 'directory') continue;
         if (type !== 'file' || !path.endsWith('.post')) {
-          this.#kernel.reject({ as: 'file', file: where, line: null, reason: `no post, but a ${type} in a postcan` }, null);
+          this.#kernel.reject(
+            { as: 'file', file: where, line: null, reason: `no post, but a ${type} in a postcan` },
+            null,
+          );
         } else if (size > this.#limits.maxLine) {
-          this.#kernel.reject({ as: 'file', file: where, line: null, reason: `${size} bytes, over the limit of ${this.#limits.maxLine} (--max-line)` }, null);
+          this.#kernel.reject(
+            {
+              as: 'file',
+              file: where,
+              line: null,
+              reason: `${size} bytes, over the limit of ${this.#limits.maxLine} (--max-line)`,
+            },
+            null,
+          );
         } else {
           yield* this.#post(await readAll(body, this.#limits.maxLine), where, uidOfMember(path));
         }
@@ -133,7 +148,10 @@ export class DocumentReader {
         document = this.#read(bytes);
       } catch (error) {
         const cut = ended ? '' : ', in a last line without line feed';
-        this.#kernel.reject({ as: 'document', file: name, line: number, reason: `${(error as Error).message}${cut}` }, bytes);
+        this.#kernel.reject(
+          { as: 'document', file: name, line: number, reason: `${(error as Error).message}${cut}` },
+          bytes,
+        );
         continue;
       }
       yield this.#document(document, name);
@@ -159,7 +177,8 @@ export class DocumentReader {
     const refuse = (reason: string) => this.#kernel.reject({ as, file: name, line, reason }, data);
     if (data === null) return refuse('a reject without bytes');
     try {
-      if (as === 'post') yield* this.#post(data, file, file ? (uidOfPost(file) ?? uidOfMember(file.replace(/\)$/, ''))) : null);
+      if (as === 'post')
+        yield* this.#post(data, file, file ? (uidOfPost(file) ?? uidOfMember(file.replace(/\)$/, ''))) : null);
       else if (as === 'document') yield this.#document(this.#read(data), file);
       else if (as === 'row') {
         const row = parseRow(data) as MeasurementRow;
@@ -204,14 +223,18 @@ export class DocumentReader {
 /** A legacy record has the trivial id of its raw bytes; a modern line without its postcan has none. */
 function legacyUid(document: Buffer): string | null {
   const { report_id, measurement_start_time } = documentFacts(document, readJson(document).value);
-  return report_id !== undefined && isModernReportId(report_id) ? null : trivialId(document, dayForPath(measurement_start_time));
+  return report_id !== undefined && isModernReportId(report_id)
+    ? null
+    : trivialId(document, dayForPath(measurement_start_time));
 }
 
 /** A report in a bucket folder `YYYY-MM-DD` has both of the others. */
 function fromPath(name: string | null): Provenance {
   const bucket = name === null ? '' : basename(dirname(name));
   if (!/^\d{4}-\d{2}-\d{2}$/.test(bucket) || dayForPath(bucket) === undefined) return NO_PROVENANCE;
-  const base = basename(name!).replace(/(?:\.gz)?$/, '').replace(/\.(?:jsonl?|njson|yaml|yamloo)$/, '');
+  const base = basename(name!)
+    .replace(/(?:\.gz)?$/, '')
+    .replace(/\.(?:jsonl?|njson|yaml|yamloo)$/, '');
   return { measurement_uid: null, bucket_date: bucket, report_filename: `${bucket}/${base}.json` };
 }
 
@@ -238,7 +261,12 @@ interface Kept {
 }
 
 function parseReject(bytes: Buffer): Kept {
-  let row: { cannery?: unknown; as?: RejectKind; file?: string | null; data?: string | { format: string; data: string } | null };
+  let row: {
+    cannery?: unknown;
+    as?: RejectKind;
+    file?: string | null;
+    data?: string | { format: string; data: string } | null;
+  };
   try {
     row = JSON.parse(bytes.toString());
   } catch {
@@ -262,5 +290,7 @@ function isBlank(bytes: Buffer): boolean {
 
 function isTarError(error: unknown): boolean {
   const { code, message } = error as NodeJS.ErrnoException;
-  return code === undefined && /tar|Unexpected end of data|Unsupported/i.test(message ?? '') && !(error instanceof Malformed);
+  return (
+    code === undefined && /tar|Unexpected end of data|Unsupported/i.test(message ?? '') && !(error instanceof Malformed)
+  );
 }

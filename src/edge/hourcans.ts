@@ -59,7 +59,8 @@ export class HourPacker {
         const known = this.#manifest(can);
         if (!known) continue; // cleared meanwhile
         await this.#finishPosts(known.manifest);
-        if (known.folder.state === 'held') this.#report.say(`${can} is held: the store has other bytes under its name; see ${known.folder.dir}`);
+        if (known.folder.state === 'held')
+          this.#report.say(`${can} is held: the store has other bytes under its name; see ${known.folder.dir}`);
         else rows.push(canRow(known.folder, known.manifest));
       }
     }
@@ -109,7 +110,9 @@ export class HourPacker {
     const group = parseHourFolder(folder)!;
     const { host } = this.#options;
     // Names sort by arrival. A post that is listed twice is one post.
-    const sorted = [...new Map(posts.map((post) => [post.name, post])).values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    const sorted = [...new Map(posts.map((post) => [post.name, post])).values()].sort((a, b) =>
+      a.name < b.name ? -1 : 1,
+    );
     const begin = () => canName({ kind: 'hour', ...group, host, counter: this.#outgoing.nextCounter(group, host) });
     const building = this.#outgoing.folder('building');
     for await (const built of packCans(building, this.#items(folder, sorted), this.#options, begin)) {
@@ -123,7 +126,10 @@ export class HourPacker {
       };
       this.#outgoing.useName(group.hour, built.can);
       const row = commitCan(this.#outgoing, manifest);
-      this.#removePosts(folder, built.items.map((item) => item.origin));
+      this.#removePosts(
+        folder,
+        built.items.map((item) => item.origin),
+      );
       this.#report.tally('posts', manifest.measurements);
       yield row;
     }
@@ -143,7 +149,10 @@ export class HourPacker {
     for await (const result of orderedMap(posts, read, flow)) {
       if ('error' in result) this.#unread(folder, result.name, result.path, result.error);
       else if (result.bytes.length === 0) {
-        this.#report.reject({ as: 'file', file: result.path, line: null, reason: 'empty post, left in the spool' }, fileRow(result.path));
+        this.#report.reject(
+          { as: 'file', file: result.path, line: null, reason: 'empty post, left in the spool' },
+          fileRow(result.path),
+        );
       } else yield this.#item(folder, result);
     }
   }
@@ -152,7 +161,10 @@ export class HourPacker {
     if (errno(error) === 'ENOENT' && this.#finished.has(`${folder}/${name}`)) return this.#report.tally('skipped');
     // Out of descriptors or of disk is no fault of the post.
     if (['EMFILE', 'ENFILE', 'ENOMEM', 'EIO'].includes(errno(error) ?? '')) throw error;
-    const reason = errno(error) === 'ENOENT' ? 'vanished before it was read' : `left in the spool: ${describe(error).replace(`${path}: `, '')}`;
+    const reason =
+      errno(error) === 'ENOENT'
+        ? 'vanished before it was read'
+        : `left in the spool: ${describe(error).replace(`${path}: `, '')}`;
     this.#report.reject({ as: 'file', file: path, line: null, reason }, fileRow(path));
   }
 
@@ -170,7 +182,10 @@ export class HourPacker {
     const { readable } = post;
     if (!readable) {
       this.#report.tally('unreadable');
-      this.#report.reject({ as: 'post', file: path, line: null, reason: `packed, but without a line: ${post.reason}` }, bytes);
+      this.#report.reject(
+        { as: 'post', file: path, line: null, reason: `packed, but without a line: ${post.reason}` },
+        bytes,
+      );
     }
     return {
       member: `${folder}/${name}`,
@@ -191,7 +206,8 @@ export class HourPacker {
     for (const { name, identity } of origins) {
       const post = join(path, name);
       if (isSameFile(post, identity)) unlinkSync(post);
-      else if (lstatOf(post)) this.#report.finding(post, 'changed after it was packed: kept, and packed again by the next run');
+      else if (lstatOf(post))
+        this.#report.finding(post, 'changed after it was packed: kept, and packed again by the next run');
     }
     if (lstatOf(path)) fsyncFolder(path);
   }

@@ -101,9 +101,11 @@ export class IndexDb {
       db.pragma('journal_mode = WAL');
       db.pragma('synchronous = FULL');
     }
-    if (db.pragma('application_id', { simple: true }) !== APPLICATION_ID) throw new Failure(`${this.path}: a database, but not an index of cannery's`);
+    if (db.pragma('application_id', { simple: true }) !== APPLICATION_ID)
+      throw new Failure(`${this.path}: a database, but not an index of cannery's`);
     const version = db.pragma('user_version', { simple: true });
-    if (version !== SCHEMA_VERSION) throw new Failure(`${this.path}: schema version ${version}, and this cannery knows ${SCHEMA_VERSION}`);
+    if (version !== SCHEMA_VERSION)
+      throw new Failure(`${this.path}: schema version ${version}, and this cannery knows ${SCHEMA_VERSION}`);
     db.pragma('cache_size = -32000');
   }
 
@@ -111,7 +113,7 @@ export class IndexDb {
     const db = this.#db;
     db.transaction(() => {
       // Another process may have made it between our look and our lock.
-      if (db.prepare("SELECT count(*) FROM sqlite_master").pluck().get() !== 0) return;
+      if (db.prepare('SELECT count(*) FROM sqlite_master').pluck().get() !== 0) return;
       db.exec(SCHEMA);
       db.pragma(`application_id = ${APPLICATION_ID}`);
       db.pragma(`user_version = ${SCHEMA_VERSION}`);
@@ -148,16 +150,20 @@ export class IndexDb {
 
   #insertCan(store: string, manifest: Manifest, readRows: () => IndexRow[]): void {
     const { s3path, sha256 } = jsonlFile(manifest);
-    const known = this.#sql('SELECT id, sha256, superseded FROM can WHERE s3path = ? AND store = ?').get(s3path, store) as
-      | { id: number; sha256: string | null; superseded: number }
-      | undefined;
+    const known = this.#sql('SELECT id, sha256, superseded FROM can WHERE s3path = ? AND store = ?').get(
+      s3path,
+      store,
+    ) as { id: number; sha256: string | null; superseded: number } | undefined;
     if (known && known.sha256 !== sha256) throw new Failure(`${this.path}: ${s3path} is indexed with other bytes`);
     if (known && !known.superseded) return;
     const rows = readRows();
     if (rows.length > LINES) throw new Failure(`${s3path}: more lines than the index can number (${LINES})`);
     const { class: zone, generation } = manifest;
-    if (known) this.#sql('UPDATE can SET superseded = 0, generation = ? WHERE id = ?').run(generation?.id ?? null, known.id);
-    const can = known?.id ?? this.#newCan({ store, s3path, sha256, zone, group: groupOf(manifest), generation: generation?.id ?? null });
+    if (known)
+      this.#sql('UPDATE can SET superseded = 0, generation = ? WHERE id = ?').run(generation?.id ?? null, known.id);
+    const can =
+      known?.id ??
+      this.#newCan({ store, s3path, sha256, zone, group: groupOf(manifest), generation: generation?.id ?? null });
     const member = this.#sql('INSERT INTO member VALUES (?, ?, ?, ?)');
     const line = this.#sql('INSERT INTO line VALUES (?, ?, ?, ?, ?, ?)');
     let offset = -1;
@@ -171,9 +177,18 @@ export class IndexDb {
     }
   }
 
-  #newCan(can: { store: string; s3path: string; sha256: string | null; zone: string; group: string | null; generation: string | null }): number {
+  #newCan(can: {
+    store: string;
+    s3path: string;
+    sha256: string | null;
+    zone: string;
+    group: string | null;
+    generation: string | null;
+  }): number {
     const { store, s3path, sha256, zone, group, generation } = can;
-    const insert = this.#sql('INSERT INTO can (store, s3path, sha256, class, grp, generation) VALUES (?, ?, ?, ?, ?, ?)');
+    const insert = this.#sql(
+      'INSERT INTO can (store, s3path, sha256, class, grp, generation) VALUES (?, ?, ?, ?, ?, ?)',
+    );
     return Number(insert.run(store, s3path, sha256, zone, group, generation).lastInsertRowid);
   }
 
@@ -182,7 +197,8 @@ export class IndexDb {
     const known = this.#reports.get(reportId);
     if (known !== undefined) return known;
     const found = this.#sql('SELECT id FROM report WHERE report_id = ?').get(reportId) as { id: number } | undefined;
-    const id = found?.id ?? Number(this.#sql('INSERT INTO report (report_id) VALUES (?)').run(reportId).lastInsertRowid);
+    const id =
+      found?.id ?? Number(this.#sql('INSERT INTO report (report_id) VALUES (?)').run(reportId).lastInsertRowid);
     if (this.#reports.size >= 100_000) this.#reports.clear();
     this.#reports.set(reportId, id);
     return id;
@@ -203,12 +219,16 @@ export class IndexDb {
       this.#sql('DELETE FROM member WHERE can = ?').run(id);
       this.#sql('UPDATE can SET superseded = 1 WHERE id = ?').run(id);
     }
-    return older.filter(({ s3path }) => !generation.cans.some((can) => s3path.endsWith(`/${can}.jsonl.gz`))).map(({ s3path }) => s3path);
+    return older
+      .filter(({ s3path }) => !generation.cans.some((can) => s3path.endsWith(`/${can}.jsonl.gz`)))
+      .map(({ s3path }) => s3path);
   }
 
   /** True where the rows of a can are here. */
   holds(store: string, s3path: string): boolean {
-    return this.#sql('SELECT 1 FROM can WHERE s3path = ? AND store = ? AND NOT superseded').get(s3path, store) !== undefined;
+    return (
+      this.#sql('SELECT 1 FROM can WHERE s3path = ? AND store = ? AND NOT superseded').get(s3path, store) !== undefined
+    );
   }
 
   /**
@@ -223,7 +243,8 @@ export class IndexDb {
       const id = db.pragma('other.application_id', { simple: true });
       if (id !== APPLICATION_ID) return db.transaction(() => this.#mergeForeign(other, store)).immediate();
       const version = db.pragma('other.user_version', { simple: true });
-      if (version !== SCHEMA_VERSION) throw new Failure(`${other}: schema version ${version}, and this cannery knows ${SCHEMA_VERSION}`);
+      if (version !== SCHEMA_VERSION)
+        throw new Failure(`${other}: schema version ${version}, and this cannery knows ${SCHEMA_VERSION}`);
       return db.transaction(() => this.#mergeOurs()).immediate();
     } catch (error) {
       this.#reports.clear();
@@ -236,15 +257,30 @@ export class IndexDb {
   }
 
   #mergeOurs(): { cans: number; lines: number } {
-    type Can = { id: number; store: string; s3path: string; sha256: string | null; class: string; grp: string | null; generation: string | null; superseded: number };
+    type Can = {
+      id: number;
+      store: string;
+      s3path: string;
+      sha256: string | null;
+      class: string;
+      grp: string | null;
+      generation: string | null;
+      superseded: number;
+    };
     const counts = { cans: 0, lines: 0 };
     for (const can of this.#sql('SELECT * FROM other.can ORDER BY id').all() as Can[]) {
-      const known = this.#sql('SELECT id, sha256 FROM can WHERE s3path = ? AND store = ?').get(can.s3path, can.store) as { sha256: string } | undefined;
-      if (known && known.sha256 !== can.sha256) throw new Failure(`${can.s3path}: the two indexes know it with different bytes`);
+      const known = this.#sql('SELECT id, sha256 FROM can WHERE s3path = ? AND store = ?').get(can.s3path, can.store) as
+        | { sha256: string }
+        | undefined;
+      if (known && known.sha256 !== can.sha256)
+        throw new Failure(`${can.s3path}: the two indexes know it with different bytes`);
       if (known) continue;
       const id = this.#newCan({ ...can, zone: can.class, group: can.grp });
       this.#sql('UPDATE can SET superseded = ? WHERE id = ?').run(can.superseded, id);
-      this.#sql('INSERT INTO member SELECT ?, first_line, offset, length FROM other.member WHERE can = ?').run(id, can.id);
+      this.#sql('INSERT INTO member SELECT ?, first_line, offset, length FROM other.member WHERE can = ?').run(
+        id,
+        can.id,
+      );
       const range = [can.id * LINES, (can.id + 1) * LINES];
       this.#sql(
         'INSERT OR IGNORE INTO report (report_id) SELECT DISTINCT r.report_id FROM other.line l JOIN other.report r ON r.id = l.report WHERE l.id >= ? AND l.id < ?',
@@ -263,8 +299,10 @@ export class IndexDb {
   #mergeForeign(other: string, store: string | undefined): { cans: number; lines: number } {
     const columns = this.#db.prepare("SELECT name FROM pragma_table_info('jsonl', 'other')").pluck().all();
     const wanted = ['report_id', 'input', 's3path', 'linenum', 'measurement_uid'];
-    if (!wanted.every((name) => columns.includes(name))) throw new Failure(`${other}: neither an index of cannery's nor a table jsonl with ${wanted.join(', ')}`);
-    if (store === undefined) throw new Failure(`${other}: its table jsonl does not tell where the keys lie: give --store`);
+    if (!wanted.every((name) => columns.includes(name)))
+      throw new Failure(`${other}: neither an index of cannery's nor a table jsonl with ${wanted.join(', ')}`);
+    if (store === undefined)
+      throw new Failure(`${other}: its table jsonl does not tell where the keys lie: give --store`);
     const last = this.#db.prepare('SELECT coalesce(max(id), 0) FROM can').pluck().get();
     const cans = this.#db
       .prepare(
@@ -301,9 +339,9 @@ export class IndexDb {
 
   /** The gzip member that holds a line; undefined for cans that others made. */
   member(can: number, linenum: number): MemberPlace | undefined {
-    return this.#sql('SELECT first_line, offset, length FROM member WHERE can = ? AND first_line <= ? ORDER BY first_line DESC LIMIT 1').get(can, linenum) as
-      | MemberPlace
-      | undefined;
+    return this.#sql(
+      'SELECT first_line, offset, length FROM member WHERE can = ? AND first_line <= ? ORDER BY first_line DESC LIMIT 1',
+    ).get(can, linenum) as MemberPlace | undefined;
   }
 
   close(): void {

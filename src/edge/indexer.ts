@@ -7,7 +7,10 @@ import type { Reporter } from './commit.ts';
 import type { IndexDb } from './index-db.ts';
 import { CanFolder, type CanRow, canRow, type IndexRow, locate, type Manifest } from './outgoing.ts';
 
-export type Recorded = { refused: string } | { waits: true; generation: string } | { receipt: CanRow; generation: string };
+export type Recorded =
+  | { refused: string }
+  | { waits: true; generation: string }
+  | { receipt: CanRow; generation: string };
 
 export class Indexer {
   #index: IndexDb;
@@ -40,7 +43,8 @@ export class Indexer {
     if (!siblings) return { generation, waits: true };
     const cans = [folder, ...siblings].map((each) => ({ manifest: each.manifest(), rows: () => rowsOf(each) }));
     const superseded = this.#index.insertCans(store, cans);
-    for (const key of superseded) this.#report.say(`${key}: superseded, its rows are gone from the index; the store keeps it`);
+    for (const key of superseded)
+      this.#report.say(`${key}: superseded, its rows are gone from the index; the store keeps it`);
     this.#report.tally('lines', manifest.measurements);
     // The siblings are moved when their own rows come, under their own locks; the index knows them already.
     folder.move('indexed');

@@ -3,7 +3,7 @@ import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { dayForPath, type KeyKind, parseHourFolder, parseKey, parsePostName, timeOf } from '../record/names.ts';
 import { lstatOf } from './files.ts';
-import { looksLikeSpool, noStrangers, spoolFolders, spoolPosts, type Strangers } from './spool.ts';
+import { looksLikeSpool, noStrangers, type Strangers, spoolFolders, spoolPosts } from './spool.ts';
 
 export const KINDS = ['post', 'jsonl', 'postcan', 'rows', 'report'] as const;
 export type Kind = (typeof KINDS)[number];
@@ -136,10 +136,15 @@ export function describeFile(path: string, bytes: number): ListedFile | undefine
   if (found) return { file: path, bytes, ...placeOf(found.kind, found.can), s3path: key };
   if (!REPORT.test(name)) return undefined;
   const bucket = parts.at(-2) ?? '';
-  return dayForPath(bucket) && bucket.length === 10 ? { file: path, bytes, kind: 'report', bucket } : { file: path, bytes, kind: 'report' };
+  return dayForPath(bucket) && bucket.length === 10
+    ? { file: path, bytes, kind: 'report', bucket }
+    : { file: path, bytes, kind: 'report' };
 }
 
-function placeOf(kind: KeyKind, can: NonNullable<ReturnType<typeof parseKey>>['can']): Pick<ListedFile, 'kind' | 'hour' | 'day' | 'cc' | 'test'> {
+function placeOf(
+  kind: KeyKind,
+  can: NonNullable<ReturnType<typeof parseKey>>['can'],
+): Pick<ListedFile, 'kind' | 'hour' | 'day' | 'cc' | 'test'> {
   const { cc, test } = can;
   return can.kind === 'hour' ? { kind, hour: can.hour, cc, test } : { kind, day: can.day, cc, test };
 }

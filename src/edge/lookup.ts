@@ -41,7 +41,14 @@ function isTheLine(line: Buffer, { hash, report_id, input }: Found): boolean {
   }
 }
 
-async function lineOfMember(store: Store, key: string, offset: number, length: number, n: number, maxLine: number): Promise<Buffer | undefined> {
+async function lineOfMember(
+  store: Store,
+  key: string,
+  offset: number,
+  length: number,
+  n: number,
+  maxLine: number,
+): Promise<Buffer | undefined> {
   const bytes = await store.read(key, offset, length);
   let text: Buffer;
   try {
@@ -74,7 +81,10 @@ async function lineOfStream(store: Store, key: string, n: number, maxLine: numbe
   }
   const { head, all } = await peekBytes(ranges(), 2);
   if (!isGzip(head)) return seek(all, n, maxLine);
-  return (await seek(inflateFirstMember(all), n, maxLine)) ?? (await seek(inflate(ranges(), Number.POSITIVE_INFINITY), n, maxLine));
+  return (
+    (await seek(inflateFirstMember(all), n, maxLine)) ??
+    (await seek(inflate(ranges(), Number.POSITIVE_INFINITY), n, maxLine))
+  );
 }
 
 async function seek(text: AsyncIterable<Uint8Array>, n: number, maxLine: number): Promise<Buffer | undefined> {

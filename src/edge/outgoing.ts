@@ -156,7 +156,9 @@ export class Outgoing {
         const value = wanted[key];
         if (value === undefined || known[key] === value) continue;
         if (known[key] !== undefined) {
-          throw new Failure(`${this.path} is kept for ${key} '${known[key]}', not '${value}' (outgoing.json): use another folder`);
+          throw new Failure(
+            `${this.path} is kept for ${key} '${known[key]}', not '${value}' (outgoing.json): use another folder`,
+          );
         }
         Object.assign(known, { [key]: value });
         changed = true;
@@ -222,7 +224,8 @@ export class CanFolder {
 
   manifest(): Manifest {
     const manifest = readJsonFile<Manifest>(join(this.dir, 'can.json'));
-    if (manifest.version !== 1 || manifest.can !== this.can) throw new Failure(`${this.dir}/can.json: not the manifest of this can`);
+    if (manifest.version !== 1 || manifest.can !== this.can)
+      throw new Failure(`${this.dir}/can.json: not the manifest of this can`);
     return manifest;
   }
 
@@ -273,7 +276,8 @@ export function makeCanLock(dir: string): void {
 /** The outgoing folder and can that a can row names. @throws Error where the row is none of ours */
 export function locate(row: CanRow): { outgoing: Outgoing; can: string } {
   if (typeof row.can !== 'string' || !parseCanName(row.can)) throw new Error('no can has this name');
-  if (typeof row.dir !== 'string' || basename(row.dir) !== row.can) throw new Error('dir is not the folder of this can');
+  if (typeof row.dir !== 'string' || basename(row.dir) !== row.can)
+    throw new Error('dir is not the folder of this can');
   const state = basename(dirname(row.dir));
   if (!(STATES as readonly string[]).includes(state)) throw new Error('dir does not lie in a state folder');
   return { outgoing: new Outgoing(dirname(dirname(row.dir))), can: row.can };

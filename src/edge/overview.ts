@@ -30,7 +30,10 @@ export interface Overview {
 }
 
 export function overview(spool: string | undefined, to: string): Overview {
-  return { ...(spool === undefined ? {} : { spool: spoolOverview(spool) }), outgoing: outgoingOverview(new Outgoing(to)) };
+  return {
+    ...(spool === undefined ? {} : { spool: spoolOverview(spool) }),
+    outgoing: outgoingOverview(new Outgoing(to)),
+  };
 }
 
 function spoolOverview(path: string): NonNullable<Overview['spool']> {
@@ -76,7 +79,10 @@ function outgoingOverview(outgoing: Outgoing): Overview['outgoing'] {
 
 function folderBytes(folder: string): number {
   try {
-    return readdirSync(folder).reduce((sum, name) => sum + (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0), 0);
+    return readdirSync(folder).reduce(
+      (sum, name) => sum + (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0),
+      0,
+    );
   } catch {
     return 0; // it moved on meanwhile
   }

@@ -5,7 +5,7 @@ import { rmSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lineHash, sha256 } from '../record/identity.ts';
-import { JSONL_EXT, keyFolder, parseCanName, POSTCAN_EXT } from '../record/names.ts';
+import { JSONL_EXT, keyFolder, POSTCAN_EXT, parseCanName } from '../record/names.ts';
 import { orderedMap } from '../stream/ordered.ts';
 import { member, memberOf, type Segment, segment, segmentSync } from './gzip.ts';
 import type { CanFile, IndexRow } from './outgoing.ts';
@@ -215,7 +215,8 @@ class CanWriter<O> {
   static async create<O>(building: string, name: string | undefined): Promise<CanWriter<O>> {
     const dir = join(building, name ?? `unnamed-${unnamed++}`);
     await mkdir(dir);
-    const file = async (ext: string) => new HashedFile(await open(join(dir, `${name ?? 'unnamed'}${ext}`), 'wx', 0o644));
+    const file = async (ext: string) =>
+      new HashedFile(await open(join(dir, `${name ?? 'unnamed'}${ext}`), 'wx', 0o644));
     return new CanWriter<O>(building, name, dir, await file(POSTCAN_EXT), await file(JSONL_EXT));
   }
 
@@ -230,7 +231,15 @@ class CanWriter<O> {
     const { length } = batch.jsonl;
     for (const item of batch.items) {
       const { uid: measurement_uid, report_id, input, line, unreadable } = item;
-      const row: IndexRow = { measurement_uid, report_id, input, linenum: this.#rows.length, offset, length, hash: lineHash(line) };
+      const row: IndexRow = {
+        measurement_uid,
+        report_id,
+        input,
+        linenum: this.#rows.length,
+        offset,
+        length,
+        hash: lineHash(line),
+      };
       if (unreadable) row.unreadable = true;
       this.#rows.push(row);
       const { member, post, origin } = item;

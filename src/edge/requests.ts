@@ -37,7 +37,9 @@ export function isUidText(text: string): boolean {
 
 export function describeRequest(request: Request): string {
   if ('uid' in request) return request.uid;
-  return request.input === undefined ? request.reportId : `${request.reportId} with input ${JSON.stringify(request.input)}`;
+  return request.input === undefined
+    ? request.reportId
+    : `${request.reportId} with input ${JSON.stringify(request.input)}`;
 }
 
 export type Answer = { found: Found; line: Buffer } | { reason: string };
@@ -56,12 +58,14 @@ export class Lookup {
 
   /** All measurements that a request means, in the order of the index; the same line in two cans comes once. */
   async answer(request: Request): Promise<Answer[]> {
-    const matches = 'uid' in request ? this.#index.byUid(request.uid) : this.#index.byReport(request.reportId, request.input);
+    const matches =
+      'uid' in request ? this.#index.byUid(request.uid) : this.#index.byReport(request.reportId, request.input);
     if (matches.length === 0) return [{ reason: this.#unknown(request) }];
     const answers: Answer[] = [];
     const seen = new Set<string>();
     for (const found of matches) {
-      const identity = found.hash && found.measurement_uid !== null && `${found.measurement_uid} ${found.hash.toString('hex')}`;
+      const identity =
+        found.hash && found.measurement_uid !== null && `${found.measurement_uid} ${found.hash.toString('hex')}`;
       if (identity && seen.has(identity)) continue;
       if (identity) seen.add(identity);
       try {
@@ -78,6 +82,8 @@ export class Lookup {
   }
 
   #unknown(request: Request): string {
-    return 'uid' in request && !parseUid(request.uid) && !request.uid.startsWith('01') ? 'no uid, and not in the index' : 'not in the index';
+    return 'uid' in request && !parseUid(request.uid) && !request.uid.startsWith('01')
+      ? 'no uid, and not in the index'
+      : 'not in the index';
   }
 }

@@ -11,7 +11,7 @@ import { type MeasurementRow, parseRow } from '../record/rows.ts';
 import { Failure } from '../stream/errors.ts';
 import { splitLines } from '../stream/lines.ts';
 import { commitCan, sealCan } from './commit.ts';
-import { CanFolder, type CanFile, type CanRow, canRow, type Manifest, type Outgoing } from './outgoing.ts';
+import { type CanFile, CanFolder, type CanRow, canRow, type Manifest, type Outgoing } from './outgoing.ts';
 import { type Item, type PackOptions, packCans } from './pack.ts';
 import { fileBytes } from './source.ts';
 
@@ -108,10 +108,24 @@ export class RowPacker {
   async *#packGroup(key: string, group: Group, options: RowPackOptions): AsyncGenerator<CanRow> {
     const nameOf = (files: CanFile[]) => canName({ kind: 'day', ...group, mark: 'x', id: contentId(files) });
     const manifests: Manifest[] = [];
-    for await (const built of packCans(this.#outgoing.folder('building'), this.#items(key, group), options, () => undefined, nameOf)) {
+    for await (const built of packCans(
+      this.#outgoing.folder('building'),
+      this.#items(key, group),
+      options,
+      () => undefined,
+      nameOf,
+    )) {
       await sealCan(built);
       const { can, files } = built;
-      const manifest: Manifest = { version: 1, can, class: options.class, measurements: built.items.length, unreadable: 0, files, posts: [] };
+      const manifest: Manifest = {
+        version: 1,
+        can,
+        class: options.class,
+        measurements: built.items.length,
+        unreadable: 0,
+        files,
+        posts: [],
+      };
       if (options.sanitised !== undefined) manifest.sanitised = options.sanitised;
       manifests.push(manifest);
     }

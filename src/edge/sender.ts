@@ -15,11 +15,18 @@ export interface SendOptions {
 }
 
 /** @returns the receipt, or why the can cannot go */
-export async function sendCan(report: Reporter, store: Store, folder: CanFolder, row: CanRow, options: SendOptions): Promise<CanRow | string> {
+export async function sendCan(
+  report: Reporter,
+  store: Store,
+  folder: CanFolder,
+  row: CanRow,
+  options: SendOptions,
+): Promise<CanRow | string> {
   const manifest = folder.manifest();
   const { state } = folder;
   if (state === 'held') return 'held: the store has other bytes under its name';
-  if (manifest.class === 'unsanitised' && !options.private) return 'unsanitised: it may go to a private store only (--private)';
+  if (manifest.class === 'unsanitised' && !options.private)
+    return 'unsanitised: it may go to a private store only (--private)';
   if (state === 'ready') {
     const files = options.withRows ? [...manifest.files, await rowsFile(folder)] : manifest.files;
     for (const file of files) {

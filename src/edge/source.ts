@@ -1,7 +1,6 @@
 // Opens anything that holds measurements: what it is, is told by its first bytes and its name.
 import { createReadStream } from 'node:fs';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import zlib from 'node:zlib';
 import { Malformed } from '../stream/errors.ts';
 import { isGzip } from './gzip.ts';

@@ -85,7 +85,10 @@ export function postOfPath(path: string): { folder: string; name: string; uid: U
  * @param failed is told of folders that cannot be read
  * @returns the moved paths, as text
  */
-export function sweepStrays(spool: string, failed: (folder: string, error: unknown) => void): { moved: string[]; to: string } {
+export function sweepStrays(
+  spool: string,
+  failed: (folder: string, error: unknown) => void,
+): { moved: string[]; to: string } {
   const to = join(spool, '..', 'strays');
   const moved: string[] = [];
   for (const folder of spoolFolders(spool, noStrangers())) {
@@ -131,5 +134,7 @@ export function removeIfEmpty(spool: string, folder: string): void {
 /** A spool is told by its hour folders; an empty folder named `incoming` is one too. */
 export function looksLikeSpool(path: string): boolean {
   if (basename(path) === 'incoming') return true;
-  return readdirSync(path, { withFileTypes: true }).some((e) => e.isDirectory() && parseHourFolder(e.name) !== undefined);
+  return readdirSync(path, { withFileTypes: true }).some(
+    (e) => e.isDirectory() && parseHourFolder(e.name) !== undefined,
+  );
 }

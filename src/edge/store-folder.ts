@@ -54,7 +54,8 @@ export class FolderStore implements Store {
   }
 
   #path(key: string): string {
-    if (key.startsWith('/') || key.split('/').some((part) => part === '..' || part === '')) throw new Failure(`'${key}' is no key`);
+    if (key.startsWith('/') || key.split('/').some((part) => part === '..' || part === ''))
+      throw new Failure(`'${key}' is no key`);
     return join(this.name, key);
   }
 

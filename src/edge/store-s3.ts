@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client, type S3ServiceException } from '@aws-sdk/client-s3';
+import {
+  GetObjectCommand,
+  HeadObjectCommand,
+  PutObjectCommand,
+  S3Client,
+  type S3ServiceException,
+} from '@aws-sdk/client-s3';
 import { Failure } from '../stream/errors.ts';
 import type { PutResult, Store, StoredFile, StoreOptions } from './store.ts';
 
@@ -62,7 +68,8 @@ export class S3Store implements Store {
       if (statusOf(error) !== 412) throw error;
       return (await this.#holds(key, file)) ? 'same' : 'other';
     }
-    if (!(await this.#holds(key, file))) throw new Failure(`${this.name}/${key}: the store holds other bytes than were put`);
+    if (!(await this.#holds(key, file)))
+      throw new Failure(`${this.name}/${key}: the store holds other bytes than were put`);
     return 'stored';
   }
 
@@ -96,7 +103,8 @@ export class S3Store implements Store {
       const { Body } = await this.#client.send(new GetObjectCommand({ ...this.#at(key), Range }));
       return Buffer.from(await Body!.transformToByteArray());
     });
-    if (bytes.length !== length) throw new Failure(`${this.name}/${key}: ${bytes.length} bytes at ${offset}, not ${length}`);
+    if (bytes.length !== length)
+      throw new Failure(`${this.name}/${key}: ${bytes.length} bytes at ${offset}, not ${length}`);
     return bytes;
   }
 
@@ -146,20 +154,50 @@ function statusOf(error: unknown): number | undefined {
 
 type Fault = { reason: string } & ({ kind: 'connection' | 'again' | 'final' } | { kind: 'status'; status: number });
 
-const PASSING = new Set(['SlowDown', 'RequestTimeout', 'ConditionalRequestConflict', 'OperationAborted', 'RequestTimeTooSkewed', 'BadDigest', 'ServiceUnavailable', 'InternalError', 'ThrottlingException']);
-const CONNECTION = new Set(['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ERR_STREAM_PREMATURE_CLOSE']);
+const PASSING = new Set([
+  'SlowDown',
+  'RequestTimeout',
+  'ConditionalRequestConflict',
+  'OperationAborted',
+  'RequestTimeTooSkewed',
+  'BadDigest',
+  'ServiceUnavailable',
+  'InternalError',
+  'ThrottlingException',
+]);
+const CONNECTION = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ERR_STREAM_PREMATURE_CLOSE',
+]);
 
 /** Only names and codes go into messages: a server's text may quote what was signed. */
 function classify(error: unknown): Fault {
   const { name, code, message, $metadata } = error as S3ServiceException & { code?: string };
   const status = $metadata?.httpStatusCode;
   if (status === undefined) {
-    if (CONNECTION.has(code ?? '') || name === 'TimeoutError' || name === 'AbortError' || /socket hang up|aborted/.test(message)) {
+    if (
+      CONNECTION.has(code ?? '') ||
+      name === 'TimeoutError' ||
+      name === 'AbortError' ||
+      /socket hang up|aborted/.test(message)
+    ) {
       return { kind: 'connection', reason: `no answer (${code ?? name})` };
     }
-    if (/[Rr]egion is missing/.test(message)) return { kind: 'final', reason: 'no region: set AWS_REGION, or region in the profile' };
+    if (/[Rr]egion is missing/.test(message))
+      return { kind: 'final', reason: 'no region: set AWS_REGION, or region in the profile' };
     if (/[Cc]redential/.test(name + message)) {
-      return { kind: 'final', reason: 'no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE' };
+      return {
+        kind: 'final',
+        reason: 'no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE',
+      };
     }
     return { kind: 'final', reason: code ?? `${name}: ${message}` };
   }

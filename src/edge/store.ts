@@ -37,11 +37,14 @@ export interface StoreOptions {
 export function storeName(spec: string): string {
   const [, bucket, prefix] = /^s3:\/\/([^/]*)\/*(.*?)\/*$/.exec(spec) ?? [];
   if (bucket === undefined) {
-    if (/^[a-z][a-z0-9+.-]*:\/\//.test(spec)) throw new UsageError(`${spec}: a store is s3://bucket[/prefix] or a folder`);
+    if (/^[a-z][a-z0-9+.-]*:\/\//.test(spec))
+      throw new UsageError(`${spec}: a store is s3://bucket[/prefix] or a folder`);
     return resolve(spec);
   }
-  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket)) throw new UsageError(`${spec}: '${bucket}' is no name of a bucket`);
-  if (prefix!.split('/').some((part) => part === '..' || part === '.')) throw new UsageError(`${spec}: a prefix has no '.' or '..'`);
+  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket))
+    throw new UsageError(`${spec}: '${bucket}' is no name of a bucket`);
+  if (prefix!.split('/').some((part) => part === '..' || part === '.'))
+    throw new UsageError(`${spec}: a prefix has no '.' or '..'`);
   return `s3://${bucket}${prefix ? `/${prefix}` : ''}`;
 }
 

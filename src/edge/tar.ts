@@ -19,7 +19,14 @@ export class TarFrame {
    * Owner and mode are fixed, and the time is the caller's, so that the same posts give the same bytes.
    */
   async around(name: string, bytes: Buffer, mtime: number): Promise<{ header: Buffer; padding: Buffer }> {
-    const fields = { name, mode: 0o644, uid: 0, gid: 0, mtime: new Date(Math.floor(mtime / 1000) * 1000), type: 'file' as const };
+    const fields = {
+      name,
+      mode: 0o644,
+      uid: 0,
+      gid: 0,
+      mtime: new Date(Math.floor(mtime / 1000) * 1000),
+      type: 'file' as const,
+    };
     this.#pack.entry({ ...fields, size: bytes.length }, bytes);
     const header: Buffer[] = [];
     for (let chunk = await this.#next(); chunk !== bytes; chunk = await this.#next()) header.push(chunk);

@@ -17,7 +17,8 @@ export async function verifyCan(dir: string, files: CanFile[], posts: PackedPost
   const [postcan, jsonl] = files;
   for (const file of [postcan!, jsonl!]) {
     const digest = await digestFile(join(dir, file.name));
-    if (digest.sha256 !== file.sha256 || digest.bytes !== file.bytes) throw new Error(`${file.name}: read back other bytes than were written`);
+    if (digest.sha256 !== file.sha256 || digest.bytes !== file.bytes)
+      throw new Error(`${file.name}: read back other bytes than were written`);
   }
   await verifyPostcan(join(dir, postcan!.name), posts);
   await verifyJsonl(join(dir, jsonl!.name), jsonl!.bytes, rows);

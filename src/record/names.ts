@@ -57,7 +57,14 @@ export function parseUid(uid: string): Uid | undefined {
   if (seconds === undefined) return undefined;
   const time = timeOf(seconds);
   if (time === undefined) return undefined;
-  return { uid, time: time + Math.floor(Number(micros) / 1000), hour: seconds.slice(0, 10), cc: cc!, test: test!, hash: hash! };
+  return {
+    uid,
+    time: time + Math.floor(Number(micros) / 1000),
+    hour: seconds.slice(0, 10),
+    cc: cc!,
+    test: test!,
+    hash: hash!,
+  };
 }
 
 /** A uid of the collector, or the trivial id of a legacy record. */

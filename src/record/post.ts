@@ -1,4 +1,4 @@
-import { type Document, JsonError, member, onOneLine, readJson, stringOf, type Value } from './json.ts';
+import { type Document, type JsonError, member, onOneLine, readJson, stringOf, type Value } from './json.ts';
 import { compactTest } from './names.ts';
 import { yamlPostToJson } from './yaml.ts';
 
@@ -48,12 +48,16 @@ export function readPost(bytes: Buffer, limits: PostLimits): ReadablePost | Unre
   const format = stringOf(bytes, member(post, 'format'));
   if (format === 'json') return jsonPost(bytes, content, doc.lineFeed);
   if (format === 'yaml') return yamlPost(bytes, content, limits);
-  return { readable: false, reason: format === undefined ? 'no format' : `unknown format ${JSON.stringify(format.slice(0, 40))}` };
+  return {
+    readable: false,
+    reason: format === undefined ? 'no format' : `unknown format ${JSON.stringify(format.slice(0, 40))}`,
+  };
 }
 
 function jsonPost(bytes: Buffer, content: Value | undefined, lineFeed: boolean): ReadablePost | UnreadablePost {
   if (!content) return { readable: false, reason: 'no content' };
-  if (content.type !== 'object') return { readable: false, reason: `content is ${article(content.type)}, not an object` };
+  if (content.type !== 'object')
+    return { readable: false, reason: `content is ${article(content.type)}, not an object` };
   const line = onOneLine(bytes, content, lineFeed);
   const same = line.length === content.end - content.start;
   const within = same && !line.includes(0x0a) ? { start: content.start, end: content.end } : null;
@@ -62,7 +66,8 @@ function jsonPost(bytes: Buffer, content: Value | undefined, lineFeed: boolean):
 
 function yamlPost(bytes: Buffer, content: Value | undefined, limits: PostLimits): ReadablePost | UnreadablePost {
   const text = stringOf(bytes, content);
-  if (text === undefined) return { readable: false, reason: `content of a YAML post is ${article(content?.type)}, not a string` };
+  if (text === undefined)
+    return { readable: false, reason: `content of a YAML post is ${article(content?.type)}, not a string` };
   try {
     const line = yamlPostToJson(text, limits.maxBytes);
     return { readable: true, line, keys: lookupKeys(line, readJson(line).value), within: null };

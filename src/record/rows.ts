@@ -100,7 +100,8 @@ function parseMeasurement(bytes: Buffer, row: Value): MeasurementRow {
 function parseEnd(bytes: Buffer, row: Value): EndRow | OtherRow {
   if (stringOf(bytes, row.members![0]!.value) !== 'end') return { kind: 'other', first: 'cannery' };
   const end = JSON.parse(bytes.toString('utf8', row.start, row.end)) as EndRow;
-  if (!Number.isSafeInteger(end.rows) || !Number.isSafeInteger(end.rejected)) throw new Error('an end row has counts of rows and rejected');
+  if (!Number.isSafeInteger(end.rows) || !Number.isSafeInteger(end.rejected))
+    throw new Error('an end row has counts of rows and rejected');
   return { ...end, kind: 'end' };
 }
 
@@ -115,8 +116,13 @@ function parseFile(bytes: Buffer, row: Value): FileRow {
 }
 
 /** A message for a row of another kind than the verb takes. */
-export function wrongKind(row: { kind: string; first?: string | undefined }, wanted: 'file' | 'measurement' | 'can'): string {
+export function wrongKind(
+  row: { kind: string; first?: string | undefined },
+  wanted: 'file' | 'measurement' | 'can',
+): string {
   const names: Record<string, string> = { file: 'a file row', measurement: 'a measurement row', end: 'an end row' };
-  const got = names[row.kind] ?? (row.first === 'can' ? 'a can row' : `a row that begins with ${JSON.stringify(row.first ?? null)}`);
+  const got =
+    names[row.kind] ??
+    (row.first === 'can' ? 'a can row' : `a row that begins with ${JSON.stringify(row.first ?? null)}`);
   return `${got}, where ${names[wanted] ?? 'a can row'} was expected`;
 }

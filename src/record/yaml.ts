@@ -46,7 +46,8 @@ const SCHEMA = yaml.FAILSAFE_SCHEMA.extend({
     // YAML 1.1 words that js-yaml, a reader of 1.2, takes for text.
     new yaml.Type('tag:cannery,2024:bool', {
       kind: 'scalar',
-      resolve: (data: unknown) => typeof data === 'string' && /^(?:yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$/.test(data),
+      resolve: (data: unknown) =>
+        typeof data === 'string' && /^(?:yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$/.test(data),
       construct: (data: string) => /^(?:yes|on)$/i.test(data),
     }),
     ...['null', 'bool', 'int', 'float', 'timestamp', 'merge'].map((name) => types[name]!),
@@ -68,7 +69,10 @@ const SCHEMA = yaml.FAILSAFE_SCHEMA.extend({
       resolve: (data: unknown) => typeof data === 'string' && /^-?[0-9]+L?$/.test(data),
       construct: (data: string) => new NumberText(BigInt(data.replace(/L$/, '')).toString()),
     }),
-    new yaml.Type('tag:yaml.org,2002:python/tuple', { kind: 'sequence', construct: (data: unknown[] | null) => data ?? [] }),
+    new yaml.Type('tag:yaml.org,2002:python/tuple', {
+      kind: 'sequence',
+      construct: (data: unknown[] | null) => data ?? [],
+    }),
   ],
 });
 
@@ -88,7 +92,9 @@ function repairNorway(record: Record<string, unknown>): void {
 export function yamlPostToJson(source: string, maxBytes: number): Buffer {
   const documents: Record<string, unknown>[] = [];
   try {
-    yaml.loadAll(source, (doc) => void (isMapping(doc) && documents.length < 2 && documents.push(doc)), { schema: SCHEMA });
+    yaml.loadAll(source, (doc) => void (isMapping(doc) && documents.length < 2 && documents.push(doc)), {
+      schema: SCHEMA,
+    });
   } catch (error) {
     const mark = (error as yaml.YAMLException).mark;
     throw new Error(`not YAML: ${(error as yaml.YAMLException).reason}${mark ? ` at line ${mark.line + 1}` : ''}`);
@@ -107,7 +113,9 @@ function merge(header: Record<string, unknown>, entry: Record<string, unknown>):
 }
 
 function isMapping(doc: unknown): doc is Record<string, unknown> {
-  return typeof doc === 'object' && doc !== null && !Array.isArray(doc) && Object.getPrototypeOf(doc) === Object.prototype;
+  return (
+    typeof doc === 'object' && doc !== null && !Array.isArray(doc) && Object.getPrototypeOf(doc) === Object.prototype
+  );
 }
 
 /** JSON without white space. Bytes that are no UTF-8 become base64 dicts, sets sorted arrays. */

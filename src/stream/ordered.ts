@@ -39,7 +39,11 @@ export async function* orderedMap<T, R>(
 }
 
 /** Runs a task an item, several at once, in any order. The first error stops the taking of items and is thrown at the end. */
-export async function forEachOf<T>(source: AsyncIterable<T>, concurrency: number, task: (item: T) => Promise<void>): Promise<void> {
+export async function forEachOf<T>(
+  source: AsyncIterable<T>,
+  concurrency: number,
+  task: (item: T) => Promise<void>,
+): Promise<void> {
   const running = new Set<Promise<void>>();
   let failed: { error: unknown } | undefined;
   for await (const item of source) {

@@ -50,7 +50,8 @@ export function list(flags: string, help: string, check: (item: string) => strin
 export function number(flags: string, help: string, initial: number, min: number, max: number): OptionSpec<number> {
   const parse = (given: string) => {
     const n = /^[0-9]+(?:\.[0-9]+)?$/.test(given) ? Number(given) : Number.NaN;
-    if (!(n >= min && n <= max)) throw new UsageError(`${flags.split(' ')[0]}: a number from ${min} to ${max}, not '${given}'`);
+    if (!(n >= min && n <= max))
+      throw new UsageError(`${flags.split(' ')[0]}: a number from ${min} to ${max}, not '${given}'`);
     return n;
   };
   return { flags, text: help, parse, initial, shown: String(initial) };

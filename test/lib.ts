@@ -1,0 +1,151 @@
+// What the tests share: running the built program as a user does, in folders that go away.
+import { spawn, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import type { Test } from 'tap';
+import { uidHash } from '../src/record/identity.ts';
+
+/** The project's folder: tests run from it. */
+export const ROOT = resolve('.');
+export const BIN = join(ROOT, 'bin');
+export const CANNERY = join(BIN, 'cannery');
+
+export interface Ran {
+  code: number | null;
+  out: string;
+  err: string;
+}
+
+export interface RunOptions {
+  cwd?: string;
+  stdin?: string | Uint8Array;
+  env?: Record<string, string | undefined>;
+}
+
+const environment = (more: RunOptions['env']) => ({
+  ...process.env,
+  PATH: `${BIN}:${process.env.PATH}`,
+  TZ: 'UTC',
+  AWS_EC2_METADATA_DISABLED: 'true',
+  ...more,
+});
+
+/** Runs `cannery ARGS…` to its end. */
+export function cannery(args: string[], options: RunOptions = {}): Ran {
+  const { cwd, stdin = '', env } = options;
+  const done = spawnSync(process.execPath, [CANNERY, ...args], {
+    cwd,
+    input: stdin,
+    env: environment(env),
+    maxBuffer: 2 ** 30,
+  });
+  return { code: done.status, out: done.stdout.toString(), err: done.stderr.toString() };
+}
+
+/** As `cannery`, with stdout as bytes. */
+export function canneryBytes(
+  args: string[],
+  options: RunOptions = {},
+): { code: number | null; out: Buffer; err: string } {
+  const { cwd, stdin = '', env } = options;
+  const done = spawnSync(process.execPath, [CANNERY, ...args], {
+    cwd,
+    input: stdin,
+    env: environment(env),
+    maxBuffer: 2 ** 30,
+  });
+  return { code: done.status, out: done.stdout, err: done.stderr.toString() };
+}
+
+/** Runs a line of shell, with cannery on the PATH and pipefail. */
+export function shell(line: string, options: RunOptions = {}): Ran {
+  const { cwd, stdin = '', env } = options;
+  const done = spawnSync('bash', ['-o', 'pipefail', '-c', line], {
+    cwd,
+    input: stdin,
+    env: environment(env),
+    maxBuffer: 2 ** 30,
+  });
+  return { code: done.status, out: done.stdout.toString(), err: done.stderr.toString() };
+}
+
+/** As `shell`, without blocking this process (which may be a server the line talks to). */
+export async function shellAsync(line: string, options: RunOptions = {}): Promise<Ran> {
+  const child = spawn('bash', ['-o', 'pipefail', '-c', line], { cwd: options.cwd, env: environment(options.env) });
+  const out: Buffer[] = [];
+  const err: Buffer[] = [];
+  child.stdout.on('data', (piece) => out.push(piece));
+  child.stderr.on('data', (piece) => err.push(piece));
+  child.stdin.end(options.stdin ?? '');
+  const code = await new Promise<number | null>((done) => child.on('close', done));
+  return { code, out: Buffer.concat(out).toString(), err: Buffer.concat(err).toString() };
+}
+
+/** A folder for one test; it goes when the test ends. */
+export function folder(t: Test): string {
+  const path = mkdtempSync(join(tmpdir(), 'cannery-test-'));
+  t.teardown(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+/** A copy of the shipped spool of 24 posts, as `incoming` in a new folder. */
+export function shippedSpool(t: Test): string {
+  const path = folder(t);
+  cpSync(join(ROOT, 'fixtures/spool/incoming'), join(path, 'incoming'), { recursive: true });
+  return path;
+}
+
+/** The name of a post from its bytes: arrival `YYYYMMDDHHMMSS.ffffff`, country, compact test. */
+export function uidFor(
+  bytes: Uint8Array,
+  { time = '20240201100000.000001', cc = 'IT', test = 'webconnectivity' } = {},
+): string {
+  return `${time}_${cc}_${test}_${uidHash(Buffer.from(bytes))}`;
+}
+
+/** Puts a post into a spool, under the uid of its bytes unless one is given. @returns its path below the spool */
+export function putPost(
+  spool: string,
+  bytes: string | Uint8Array,
+  where: { time?: string; cc?: string; test?: string; uid?: string } = {},
+): string {
+  const data = Buffer.from(bytes as string);
+  const { time = '20240201100000.000001', cc = 'IT', test = 'webconnectivity' } = where;
+  const uid = where.uid ?? uidFor(data, { time, cc, test });
+  const path = `${time.slice(0, 10)}_${cc}_${test}/${uid}.post`;
+  mkdirSync(dirname(join(spool, path)), { recursive: true });
+  writeFileSync(join(spool, path), data);
+  return path;
+}
+
+/** Every file below a folder, by path relative to it. */
+export function tree(path: string): string[] {
+  if (!existsSync(path)) return [];
+  return readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name).slice(path.length + 1))
+    .sort();
+}
+
+/** Rows of an output. */
+export function rows<T = Record<string, unknown>>(out: string): T[] {
+  return out
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as T);
+}
+
+/** The hourly pipeline in a folder with `incoming`, into `store` and `jsonl.sqlite`. */
+export const PIPELINE =
+  'cannery ls incoming/ --due | cannery postcan --spool incoming/ --to outgoing/ --host n0 | cannery upload store | cannery index jsonl.sqlite | cannery clear';
+
+/** Real documents, where the folder with them is at hand. */
+export function sharedData(): string | undefined {
+  const path = process.env.CANNERY_REAL_DATA ?? resolve('../shared/data');
+  return existsSync(path) ? path : undefined;
+}
+
+export function read(path: string): Buffer {
+  return readFileSync(path);
+}

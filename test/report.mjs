@@ -1,0 +1,29 @@
+// Reads TAP: shows failures and skips with their reasons, and ends with `N passed, N failed`.
+import { createInterface } from 'node:readline';
+
+let file = '';
+let detail = false;
+let summary = '';
+
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line.startsWith('# Subtest: ')) file = line.slice(11).replace(/^build\//, '');
+  if (line.startsWith('# { total:')) summary = line;
+  const [, indent, not, text] = /^(\s*)(not )?ok \d+ - (.*)$/.exec(line) ?? [];
+  if (text === undefined) {
+    if (detail && line.trim() !== '') console.log(line);
+    if (/^\s*\.\.\.$/.test(line)) detail = false;
+    continue;
+  }
+  const [name, skip] = text.split(/ # SKIP ?/);
+  detail = not !== undefined;
+  if (not) console.log(`not ok: ${file}: ${text}`);
+  else if (skip !== undefined) console.log(`skipped: ${file}: ${name}: ${skip || 'no reason given'}`);
+  else if (indent === '') console.log(`ok: ${text.replace(/^build\//, '').replace(/ # time=(.*)$/, ' ($1)')}`);
+}
+
+// tap counts every assertion in its last comment; a file that dies before its first counts as failed.
+const count = (name) => Number(new RegExp(`\\b${name}: (\\d+)`).exec(summary)?.[1] ?? 0);
+const failed = summary === '' ? 1 : count('fail');
+const skipped = count('skip');
+console.log(`${count('pass')} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+process.exit(failed === 0 && count('pass') > 0 ? 0 : 1);
