@@ -158,7 +158,10 @@ export class HourPacker {
   }
 
   #unread(folder: string, name: string, path: string, error: unknown): void {
-    if (errno(error) === 'ENOENT' && this.#finished.has(`${folder}/${name}`)) return this.#report.tally('skipped');
+    if (errno(error) === 'ENOENT' && this.#finished.has(`${folder}/${name}`)) {
+      this.#report.tally('skipped');
+      return;
+    }
     // Out of descriptors or of disk is no fault of the post.
     if (['EMFILE', 'ENFILE', 'ENOMEM', 'EIO'].includes(errno(error) ?? '')) throw error;
     const reason =

@@ -1,7 +1,9 @@
 // The index: where each measurement's line lies. A row is kept small: the can's key and the report id
-// stand in tables of their own, a line's id holds its can and its number.
+// stand in tables of their own, a line's id holds its can and its number, and of a uid only what its can
+// does not tell is kept: the time, in microseconds since the epoch, and the hash.
 import { existsSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
+import { parseCanName, parseKey, parseUid, timeOf } from '../record/names.ts';
 import { describe, Failure } from '../stream/errors.ts';
 import type { IndexRow, Manifest } from './outgoing.ts';
 
@@ -12,6 +14,10 @@ export const SCHEMA_VERSION = 1;
 /** line.id = can.id · 2^24 + linenum. */
 const LINES = 2 ** 24;
 
+/** A line's uid as text. */
+const UID = `coalesce(line.uid_text, strftime('%Y%m%d%H%M%S', line.uid_time / 1000000, 'unixepoch')
+    || printf('.%06d_%s_%s_', line.uid_time % 1000000, can.cc, can.test) || lower(hex(line.uid_hash)))`;
+
 const SCHEMA = `
 CREATE TABLE can (
   id INTEGER PRIMARY KEY,
@@ -19,6 +25,8 @@ CREATE TABLE can (
   s3path TEXT NOT NULL,
   sha256 TEXT,
   class TEXT NOT NULL,
+  cc TEXT,
+  test TEXT,
   grp TEXT,
   generation TEXT,
   superseded INTEGER NOT NULL DEFAULT 0,
@@ -36,14 +44,17 @@ CREATE TABLE line (
   id INTEGER PRIMARY KEY,
   report INTEGER,
   input TEXT,
-  measurement_uid TEXT,
+  uid_time INTEGER,
+  uid_hash BLOB,
+  uid_text TEXT,
   hash BLOB,
   unreadable INTEGER NOT NULL
 );
 CREATE INDEX line_report ON line (report);
-CREATE INDEX line_uid ON line (substr(measurement_uid, 1, 21));
+CREATE INDEX line_uid ON line (uid_time) WHERE uid_time IS NOT NULL;
+CREATE INDEX line_uid_text ON line (uid_text) WHERE uid_text IS NOT NULL;
 CREATE VIEW jsonl AS
-  SELECT report.report_id, line.input, can.s3path, line.id & ${LINES - 1} AS linenum, line.measurement_uid
+  SELECT report.report_id, line.input, can.s3path, line.id & ${LINES - 1} AS linenum, ${UID} AS measurement_uid
   FROM line JOIN can ON can.id = line.id >> 24 JOIN report ON report.id = line.report
   WHERE NOT line.unreadable;
 `;
@@ -69,7 +80,7 @@ export interface MemberPlace {
 }
 
 const FOUND = `
-  SELECT can.id AS can, store, s3path, line.id & ${LINES - 1} AS linenum, measurement_uid, report_id, input, hash, unreadable
+  SELECT can.id AS can, store, s3path, line.id & ${LINES - 1} AS linenum, ${UID} AS measurement_uid, report_id, input, hash, unreadable
   FROM line JOIN can ON can.id = line.id >> 24 LEFT JOIN report ON report.id = line.report`;
 
 export class IndexDb {
@@ -107,6 +118,7 @@ export class IndexDb {
     if (version !== SCHEMA_VERSION)
       throw new Failure(`${this.path}: schema version ${version}, and this cannery knows ${SCHEMA_VERSION}`);
     db.pragma('cache_size = -32000');
+    db.pragma('wal_autocheckpoint = 8000'); // 32 MB: fewer copies of pages that change again
   }
 
   #create(): void {
@@ -165,31 +177,27 @@ export class IndexDb {
       known?.id ??
       this.#newCan({ store, s3path, sha256, zone, group: groupOf(manifest), generation: generation?.id ?? null });
     const member = this.#sql('INSERT INTO member VALUES (?, ?, ?, ?)');
-    const line = this.#sql('INSERT INTO line VALUES (?, ?, ?, ?, ?, ?)');
+    const line = this.#sql('INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
+    const place = parseCanName(manifest.can);
     let offset = -1;
     for (const row of rows) {
       if (row.offset !== offset) member.run(can, row.linenum, row.offset, row.length);
       offset = row.offset;
       const hash = Buffer.from(row.hash, 'hex');
       const id = can * LINES + row.linenum;
-      if (row.unreadable) line.run(id, null, null, row.measurement_uid, hash, 1);
-      else line.run(id, this.#report(row.report_id), row.input, row.measurement_uid, hash, 0);
+      const { time, hash: end, text } = splitUid(row.measurement_uid, place);
+      if (row.unreadable) line.run(id, null, null, time, end, text, hash, 1);
+      else line.run(id, this.#report(row.report_id), row.input, time, end, text, hash, 0);
     }
   }
 
-  #newCan(can: {
-    store: string;
-    s3path: string;
-    sha256: string | null;
-    zone: string;
-    group: string | null;
-    generation: string | null;
-  }): number {
+  #newCan(can: NewCan): number {
     const { store, s3path, sha256, zone, group, generation } = can;
+    const { cc = null, test = null } = parseKey(s3path)?.can ?? {};
     const insert = this.#sql(
-      'INSERT INTO can (store, s3path, sha256, class, grp, generation) VALUES (?, ?, ?, ?, ?, ?)',
+      'INSERT INTO can (store, s3path, sha256, class, cc, test, grp, generation) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
     );
-    return Number(insert.run(store, s3path, sha256, zone, group, generation).lastInsertRowid);
+    return Number(insert.run(store, s3path, sha256, zone, cc, test, group, generation).lastInsertRowid);
   }
 
   /** Id of a report; rows of one report mostly come together. */
@@ -286,7 +294,7 @@ export class IndexDb {
         'INSERT OR IGNORE INTO report (report_id) SELECT DISTINCT r.report_id FROM other.line l JOIN other.report r ON r.id = l.report WHERE l.id >= ? AND l.id < ?',
       ).run(...range);
       const { changes } = this.#sql(
-        `INSERT INTO line SELECT l.id + ?, mine.id, l.input, l.measurement_uid, l.hash, l.unreadable
+        `INSERT INTO line SELECT l.id + ?, mine.id, l.input, l.uid_time, l.uid_hash, l.uid_text, l.hash, l.unreadable
          FROM other.line l LEFT JOIN other.report theirs ON theirs.id = l.report LEFT JOIN main.report mine ON mine.report_id = theirs.report_id
          WHERE l.id >= ? AND l.id < ?`,
       ).run((id - can.id) * LINES, ...range);
@@ -315,7 +323,7 @@ export class IndexDb {
     const lines = this.#db
       .prepare(
         `INSERT OR IGNORE INTO line
-         SELECT can.id * ${LINES} + j.linenum, report.id, coalesce(j.input, ''), nullif(j.measurement_uid, ''), NULL, 0
+         SELECT can.id * ${LINES} + j.linenum, report.id, coalesce(j.input, ''), NULL, NULL, nullif(j.measurement_uid, ''), NULL, 0
          FROM other.jsonl j JOIN main.can ON can.s3path = j.s3path AND can.store = ? AND can.id > ?
          JOIN main.report ON report.report_id = coalesce(j.report_id, '') WHERE j.linenum BETWEEN 0 AND ${LINES - 1}`,
       )
@@ -326,8 +334,15 @@ export class IndexDb {
   // --- looking up
 
   byUid(uid: string): Found[] {
-    const text = `${FOUND} WHERE substr(measurement_uid, 1, 21) = substr(?, 1, 21) AND measurement_uid = ? ORDER BY line.id`;
-    return this.#sql(text).all(uid, uid) as Found[];
+    const found = this.#sql(`${FOUND} WHERE uid_text = ? ORDER BY line.id`).all(uid) as Found[];
+    const parsed = parseUid(uid);
+    if (!parsed) return found;
+    const { cc, test } = parsed;
+    const { time, hash } = splitUid(uid, parsed);
+    const more = this.#sql(
+      `${FOUND} WHERE uid_time = ? AND uid_hash = ? AND can.cc = ? AND can.test = ? ORDER BY line.id`,
+    );
+    return [...(more.all(time, hash, cc, test) as Found[]), ...found];
   }
 
   /** All lines of a report, or those of one input (`""` stands for no input). */
@@ -347,6 +362,35 @@ export class IndexDb {
   close(): void {
     this.#db.close();
   }
+}
+
+interface NewCan {
+  store: string;
+  s3path: string;
+  sha256: string | null;
+  zone: string;
+  group: string | null;
+  generation: string | null;
+}
+
+/** What is kept of a uid: time and hash where the can tells the rest, else its text. */
+function splitUid(uid: string | null, can: { cc: string; test: string } | undefined): SplitUid {
+  const parsed = uid === null || !can || uid.slice(21, -16) !== `_${can.cc}_${can.test}_` ? undefined : uid;
+  const time = parsed === undefined ? undefined : timeOf(parsed.slice(0, 14));
+  if (
+    parsed === undefined ||
+    time === undefined ||
+    !/^\.\d{6}_[0-9a-f]{16}$/.test(`${parsed.slice(14, 22)}${parsed.slice(-16)}`)
+  ) {
+    return { time: null, hash: null, text: uid };
+  }
+  return { time: time * 1000 + Number(parsed.slice(15, 21)), hash: Buffer.from(parsed.slice(-16), 'hex'), text: null };
+}
+
+interface SplitUid {
+  time: number | null;
+  hash: Buffer | null;
+  text: string | null;
 }
 
 function jsonlFile(manifest: Manifest): { s3path: string; sha256: string } {

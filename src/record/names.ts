@@ -23,13 +23,14 @@ export interface HourGroup {
 
 /** Milliseconds since the epoch of `YYYYMMDD[HH[MMSS]]` UTC; undefined where the calendar has no such time. */
 export function timeOf(digits: string): number | undefined {
-  const [, y, mo, d, h = '00', mi = '00', s = '00'] =
-    /^(\d{4})(\d{2})(\d{2})(?:(\d{2})(?:(\d{2})(\d{2}))?)?$/.exec(digits) ?? [];
-  if (y === undefined) return undefined;
-  const iso = `${y}-${mo}-${d}T${h}:${mi}:${s}.000Z`;
-  const time = Date.parse(iso);
-  // Date.parse rolls 30 February over into March.
-  return Number.isNaN(time) || new Date(time).toISOString() !== iso ? undefined : time;
+  if (!/^\d{8}(?:\d\d(?:\d{4})?)?$/.test(digits)) return undefined;
+  const part = (from: number, to: number) => Number(digits.slice(from, to));
+  const [year, month, day] = [part(0, 4), part(4, 6), part(6, 8)];
+  const [hour, minute, second] = [part(8, 10), part(10, 12), part(12, 14)];
+  if (month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 59 || year < 100) return undefined;
+  const time = Date.UTC(year, month - 1, day, hour, minute, second);
+  // Date.UTC rolls 30 February over into March.
+  return new Date(time).getUTCDate() === day ? time : undefined;
 }
 
 /** `2021081715_US_webconnectivity` → its parts; undefined for any other name. */
@@ -179,8 +180,8 @@ export function compactTest(name: string): string {
 
 /** Country for a path, from a document: anything but two letters is ZZ. */
 export function ccForPath(value: string | undefined): string {
-  const upper = value?.toUpperCase() ?? '';
-  return /^[A-Z]{2}$/.test(upper) ? upper : 'ZZ';
+  // Tested first: some single letters (ß) become two capitals.
+  return value !== undefined && /^[A-Za-z]{2}$/.test(value) ? value.toUpperCase() : 'ZZ';
 }
 
 /** Compact test name for a path, from a document; `invalid` where it has none that can be one. */
