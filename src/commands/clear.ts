@@ -10,10 +10,10 @@ export default verb({
     for await (const { row, line, bytes } of canRows(stage)) {
       const done = await withCan(row, async (folder) => clearCan(folder));
       if (done === 'busy') stage.say(`${row.can}: another process is at it, passed over`);
-      else if (done === 'gone') await stage.emit(JSON.stringify({ ...row, cleared: true }));
+      else if (done === 'gone') await stage.receipt({ ...row, cleared: true });
       else if (done === 'cleared') {
         stage.tally('cleared');
-        await stage.emit(JSON.stringify({ ...row, cleared: true }));
+        await stage.receipt({ ...row, cleared: true });
       } else stage.reject({ as: 'row', file: row.can, line, reason: done.refused }, bytes);
     }
   },

@@ -45,13 +45,13 @@ async function indexRows(stage: Stage, index: IndexDb): Promise<void> {
     else if ('refused' in done) stage.reject({ as: 'row', file: row.can, line, reason: done.refused }, bytes);
     else if ('waits' in done) waiting.set(done.generation, [...(waiting.get(done.generation) ?? []), row]);
     else {
-      await stage.emit(JSON.stringify(done.receipt));
+      await stage.receipt(done.receipt);
       // The last can of a generation lets the others go too.
       const others = waiting.get(done.generation) ?? [];
       waiting.delete(done.generation);
       for (const other of others) {
         const again = await indexer.record(other);
-        if (typeof again === 'object' && 'receipt' in again) await stage.emit(JSON.stringify(again.receipt));
+        if (typeof again === 'object' && 'receipt' in again) await stage.receipt(again.receipt);
       }
       await stage.flush();
     }

@@ -77,7 +77,7 @@ export default verb({
       try {
         for (const row of listPath(path, { selection, strangers, failed })) {
           stage.took();
-          await stage.emit(JSON.stringify(row));
+          await stage.receipt(row);
         }
       } catch (error) {
         if ((error as NodeJS.ErrnoException).syscall === undefined) throw error; // not of this path

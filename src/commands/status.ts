@@ -14,7 +14,7 @@ export default verb({
   async run(stage, _, { spool, to, json }) {
     if (to === undefined) throw new UsageError('--to is missing');
     const seen = overview(spool, to);
-    if (json) await stage.emit(JSON.stringify(seen));
+    if (json) await stage.receipt(seen);
     else for (const line of page(seen, Date.now())) await stage.emit(line);
     for (const can of seen.outgoing.held)
       stage.finding(

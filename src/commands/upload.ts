@@ -30,7 +30,7 @@ export default verb({
         else if (done === 'gone') stage.say(`${can}: cleared meanwhile`);
         else if (typeof done === 'string') stage.reject({ as: 'row', file: can, line, reason: done }, bytes);
         else {
-          await stage.emit(JSON.stringify(done));
+          await stage.receipt(done);
           await stage.flush();
         }
       });

@@ -20,7 +20,8 @@ const SPILL_AT = 32 * 1024 * 1024;
 
 export interface RowPackOptions extends PackOptions {
   class: 'unsanitised' | 'sanitised';
-  sanitised?: unknown;
+  /** What the end row told of `sanitise`; undefined where it did not run. */
+  sanitised: unknown;
 }
 
 interface Group {

@@ -257,19 +257,21 @@ export function onOneLine(bytes: Buffer, value: Value, lineFeed: boolean): Buffe
   return out.subarray(0, to);
 }
 
+/** Where the first bytes stand that are no character of UTF-8. */
 function firstInvalid(bytes: Buffer): number {
-  let low = 0;
-  // The longest valid beginning may end inside a character: step back to its first byte.
-  let high = bytes.length;
-  const valid = (end: number) => {
-    let cut = end;
-    while (cut > 0 && cut > end - 4 && (bytes[cut]! & 0xc0) === 0x80) cut--;
-    return isUtf8(bytes.subarray(0, cut));
-  };
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (valid(middle)) low = middle;
-    else high = middle - 1;
+  const continues = (at: number) => (bytes[at]! & 0xc0) === 0x80;
+  let at = 0;
+  // Whole blocks that are good are stepped over; a block ends where a character begins.
+  for (let to = 0; to < bytes.length; at = to) {
+    to = Math.min(at + 65536, bytes.length);
+    for (let back = 0; back < 3 && to < bytes.length && continues(to); back++) to--;
+    if (!isUtf8(bytes.subarray(at, to))) break;
   }
-  return low;
+  while (at < bytes.length) {
+    const c = bytes[at]!;
+    const length = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    if (!isUtf8(bytes.subarray(at, at + length))) return at;
+    at += length;
+  }
+  return at;
 }

@@ -45,12 +45,18 @@ export function readPost(bytes: Buffer, limits: PostLimits): ReadablePost | Unre
   const post = doc.value;
   if (post.type !== 'object') return { readable: false, reason: `a post is an object, not ${article(post.type)}` };
   const content = member(post, 'content');
-  const format = stringOf(bytes, member(post, 'format'));
+  const given = member(post, 'format');
+  const format = stringOf(bytes, given);
   if (format === 'json') return jsonPost(bytes, content, doc.lineFeed);
   if (format === 'yaml') return yamlPost(bytes, content, limits);
   return {
     readable: false,
-    reason: format === undefined ? 'no format' : `unknown format ${JSON.stringify(format.slice(0, 40))}`,
+    reason:
+      format !== undefined
+        ? `unknown format ${JSON.stringify(format.slice(0, 40))}`
+        : given
+          ? `format is ${article(given.type)}, not a string`
+          : 'no format',
   };
 }
 
@@ -59,8 +65,9 @@ function jsonPost(bytes: Buffer, content: Value | undefined, lineFeed: boolean):
   if (content.type !== 'object')
     return { readable: false, reason: `content is ${article(content.type)}, not an object` };
   const line = onOneLine(bytes, content, lineFeed);
-  const same = line.length === content.end - content.start;
-  const within = same && !line.includes(0x0a) ? { start: content.start, end: content.end } : null;
+  // A lone line feed became a space: a line of the same length is not yet the same line.
+  const same = !lineFeed || bytes.subarray(content.start, content.end).equals(line);
+  const within = same ? { start: content.start, end: content.end } : null;
   return { readable: true, line, keys: lookupKeys(bytes, content), within };
 }
 
@@ -90,8 +97,10 @@ function inputText(bytes: Buffer, value: Value | undefined): string {
   if (value.type === 'string') return stringOf(bytes, value)!;
   const text = bytes.toString('utf8', value.start, value.end);
   if (value.type !== 'array') return text;
-  const items = JSON.parse(text) as unknown[];
-  return items.map((item) => (typeof item === 'string' ? item : JSON.stringify(item))).join(':');
+  // Cut out, not parsed and written again: 1.0 stays 1.0, and however deep a list is, it is no stack of ours.
+  const list = bytes.subarray(value.start, value.end);
+  const { items } = readJson(list, { maxDepth: Number.POSITIVE_INFINITY }).value;
+  return items!.map((item) => stringOf(list, item) ?? list.toString('utf8', item.start, item.end)).join(':');
 }
 
 /** What a document says of its own time, place and test; all of it may be forged. */

@@ -89,7 +89,7 @@ function parseMeasurement(bytes: Buffer, row: Value): MeasurementRow {
     return text;
   });
   let rest = members[2]!.value.end;
-  while (bytes[rest] === 0x20 || bytes[rest] === 0x09) rest++;
+  while (bytes[rest] === 0x20 || bytes[rest] === 0x09 || bytes[rest] === 0x0d) rest++;
   if (bytes[rest] === 0x2c) rest++;
   else rest = members[2]!.value.end;
   const document = Buffer.concat([Buffer.from('{'), bytes.subarray(rest, row.end)]);
@@ -100,8 +100,8 @@ function parseMeasurement(bytes: Buffer, row: Value): MeasurementRow {
 function parseEnd(bytes: Buffer, row: Value): EndRow | OtherRow {
   if (stringOf(bytes, row.members![0]!.value) !== 'end') return { kind: 'other', first: 'cannery' };
   const end = JSON.parse(bytes.toString('utf8', row.start, row.end)) as EndRow;
-  if (!Number.isSafeInteger(end.rows) || !Number.isSafeInteger(end.rejected))
-    throw new Error('an end row has counts of rows and rejected');
+  const isCount = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
+  if (!isCount(end.rows) || !isCount(end.rejected)) throw new Error('an end row has counts of rows and rejected');
   return { ...end, kind: 'end' };
 }
 
@@ -111,7 +111,8 @@ function parseFile(bytes: Buffer, row: Value): FileRow {
   if (file === '' || file.includes('\0')) throw new Error('file is no path');
   const size = member(row, 'bytes');
   const row_: FileRow = { kind: 'file', file };
-  if (size?.type === 'number') row_.bytes = Number(bytes.toString('utf8', size.start, size.end));
+  const count = size?.type === 'number' ? Number(bytes.toString('utf8', size.start, size.end)) : Number.NaN;
+  if (Number.isSafeInteger(count) && count >= 0) row_.bytes = count;
   return row_;
 }
 
@@ -121,8 +122,8 @@ export function wrongKind(
   wanted: 'file' | 'measurement' | 'can',
 ): string {
   const names: Record<string, string> = { file: 'a file row', measurement: 'a measurement row', end: 'an end row' };
-  const got =
-    names[row.kind] ??
-    (row.first === 'can' ? 'a can row' : `a row that begins with ${JSON.stringify(row.first ?? null)}`);
+  const unknown =
+    row.first === undefined ? 'an empty row' : `a row that begins with ${JSON.stringify(row.first.slice(0, 40))}`;
+  const got = names[row.kind] ?? (row.first === 'can' ? 'a can row' : unknown);
   return `${got}, where ${names[wanted] ?? 'a can row'} was expected`;
 }

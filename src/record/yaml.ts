@@ -1,12 +1,20 @@
 // YAML of old probes, through a safe schema: nothing is executed, whatever tag a document carries.
 import { isUtf8 } from 'node:buffer';
 import yaml from 'js-yaml';
+import { timeOf } from './names.ts';
 
-/** A number whose text is JSON already, and stays as the probe wrote it. */
+/** A number as JSON text: as the probe wrote it where that is JSON already. */
 class NumberText {
   readonly text: string;
   constructor(text: string) {
     this.text = text;
+  }
+  /** What js-yaml makes of a key: its own tag keeps it from being `[object Object]`. */
+  toString(): string {
+    return this.text;
+  }
+  get [Symbol.toStringTag](): string {
+    return 'NumberText';
   }
 }
 
@@ -15,60 +23,120 @@ class ByteString {
   constructor(bytes: Buffer) {
     this.bytes = bytes;
   }
+  /** As a key: text, or base64 where the bytes are none. */
+  toString(): string {
+    return this.bytes.toString(isUtf8(this.bytes) ? 'utf8' : 'base64');
+  }
+  get [Symbol.toStringTag](): string {
+    return 'ByteString';
+  }
 }
 
 class SortedSet {
-  readonly items: unknown[];
-  constructor(items: unknown[]) {
+  readonly items: string[];
+  constructor(items: string[]) {
     this.items = items;
   }
 }
 
+// Scalars are those of YAML 1.1 as Python wrote them, not those of js-yaml, which reads 1.2: `017` is 15,
+// `1:30` is 90, `1e3` is text, and `yes` is true.
+const INT =
+  /^[-+]?(?:0b_*[01][01_]*|0o?_*[0-7][0-7_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|(?:0|[1-9][0-9_]*)|[1-9][0-9_]*(?::[0-5]?[0-9])+)$/;
+const FLOAT =
+  /^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|[-+]?\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/;
 const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
-/** A scalar type that takes numbers in JSON's own form before js-yaml rounds them. */
-const exactNumber = (tag: string, form: RegExp) =>
-  new yaml.Type(tag, {
+function integer(given: string): NumberText {
+  if (JSON_NUMBER.test(given)) return new NumberText(given);
+  const minus = given.startsWith('-');
+  const digits = given.replace(/^[-+]/, '').replaceAll('_', '');
+  const value = digits.includes(':')
+    ? digits.split(':').reduce((sum, part) => sum * 60n + BigInt(part), 0n)
+    : BigInt(/^0[0-7]/.test(digits) ? `0o${digits}` : digits);
+  return new NumberText((minus ? -value : value).toString());
+}
+
+function float(given: string): NumberText | null {
+  if (JSON_NUMBER.test(given)) return new NumberText(given);
+  const minus = given.startsWith('-') ? '-' : '';
+  const digits = given.replace(/^[-+]/, '').replaceAll('_', '');
+  if (/^\.[a-zA-Z]/.test(digits)) return null; // NaN and infinities have no JSON
+  if (digits.includes(':')) {
+    const value = digits.split(':').reduce((sum, part) => sum * 60 + Number(part), 0);
+    return Number.isFinite(value) ? new NumberText(`${minus}${value}`) : null;
+  }
+  // `.5`, `1.`, `00.5`: the digits stay, JSON's missing ones are put in and the others left out.
+  const [, whole, fraction, exponent] = /^0*(\d*)\.(\d*)(.*)$/.exec(digits)!;
+  return new NumberText(`${minus}${whole || '0'}.${fraction || '0'}${exponent}`);
+}
+
+const DATE = /^(\d{4})-(\d\d)-(\d\d)$/;
+const TIMESTAMP =
+  /^(\d{4})-(\d\d?)-(\d\d?)(?:[Tt]|[ \t]+)(\d\d?):(\d\d):(\d\d)(?:\.\d*)?(?:[ \t]*(?:Z|([-+])(\d\d?)(?::(\d\d))?))?$/;
+
+/** A timestamp in OONI's form and UTC; undefined for what is none or stands in no calendar, and so is text. */
+function timestamp(given: string): string | undefined {
+  const [, year, month, day, hour = '0', minute = '0', second = '0', sign, offHour = '0', offMinute = '0'] =
+    DATE.exec(given) ?? TIMESTAMP.exec(given) ?? [];
+  if (year === undefined) return undefined;
+  const two = (digits: string) => digits.padStart(2, '0');
+  const local = timeOf([year, month!, day!, hour, minute, second].map(two).join(''));
+  if (local === undefined) return undefined;
+  const offset = (Number(offHour) * 60 + Number(offMinute)) * 60_000;
+  const iso = new Date(local + (sign === '-' ? offset : sign === '+' ? -offset : 0)).toISOString();
+  return /^\d{4}-/.test(iso) ? iso.slice(0, 19).replace('T', ' ') : undefined;
+}
+
+/** No number is longer: reading one takes time that grows with the square of its digits. */
+const LONGEST = 4300;
+const isText = (data: unknown): data is string => typeof data === 'string';
+
+const scalar = (name: string, resolve: (data: string) => boolean, construct: (data: string) => unknown) =>
+  new yaml.Type(`tag:yaml.org,2002:${name}`, {
     kind: 'scalar',
-    resolve: (data: unknown) => typeof data === 'string' && form.test(data) && JSON_NUMBER.test(data),
-    construct: (data: string) => new NumberText(data),
+    resolve: (data: unknown) => isText(data) && resolve(data),
+    construct,
   });
 
-const text = (tag: string) =>
-  new yaml.Type(tag, { kind: 'scalar', resolve: () => true, construct: (data: string | null) => data ?? '' });
+const text = (name: string) =>
+  new yaml.Type(`tag:yaml.org,2002:${name}`, {
+    kind: 'scalar',
+    resolve: () => true,
+    construct: (data: string | null) => data ?? '',
+  });
 
-/** Numbers of YAML 1.1 that JSON writes in another way are left to js-yaml: octal, hex, underscores, `.nan`. */
-const { types } = yaml as unknown as { types: Record<string, yaml.Type> };
+const { types } = yaml as unknown as { types: Record<'null' | 'merge', yaml.Type> };
 const SCHEMA = yaml.FAILSAFE_SCHEMA.extend({
   implicit: [
-    exactNumber('tag:cannery,2024:int', /^[-0-9]+$/),
-    exactNumber('tag:cannery,2024:float', /^[-0-9].*[.eE]/),
-    // YAML 1.1 words that js-yaml, a reader of 1.2, takes for text.
-    new yaml.Type('tag:cannery,2024:bool', {
-      kind: 'scalar',
-      resolve: (data: unknown) =>
-        typeof data === 'string' && /^(?:yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$/.test(data),
-      construct: (data: string) => /^(?:yes|on)$/i.test(data),
-    }),
-    ...['null', 'bool', 'int', 'float', 'timestamp', 'merge'].map((name) => types[name]!),
+    types.null,
+    scalar(
+      'bool',
+      (data) => /^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$/.test(data),
+      (data) => /^(?:yes|true|on)$/i.test(data),
+    ),
+    scalar('int', (data) => data.length <= LONGEST && INT.test(data), integer),
+    scalar('float', (data) => data.length <= LONGEST && FLOAT.test(data), float),
+    scalar('timestamp', (data) => timestamp(data) !== undefined, timestamp),
+    types.merge,
   ],
   explicit: [
     new yaml.Type('tag:yaml.org,2002:binary', {
       kind: 'scalar',
-      resolve: (data: unknown) => data === null || typeof data === 'string',
+      resolve: (data: unknown) => data === null || isText(data),
       construct: (data: string | null) => new ByteString(Buffer.from(data ?? '', 'base64')),
     }),
     new yaml.Type('tag:yaml.org,2002:set', {
       kind: 'mapping',
       construct: (data: object | null) => new SortedSet(Object.keys(data ?? {})),
     }),
-    text('tag:yaml.org,2002:python/unicode'),
-    text('tag:yaml.org,2002:python/str'),
-    new yaml.Type('tag:yaml.org,2002:python/long', {
-      kind: 'scalar',
-      resolve: (data: unknown) => typeof data === 'string' && /^-?[0-9]+L?$/.test(data),
-      construct: (data: string) => new NumberText(BigInt(data.replace(/L$/, '')).toString()),
-    }),
+    text('python/unicode'),
+    text('python/str'),
+    scalar(
+      'python/long',
+      (data) => data.length <= LONGEST && /^-?[0-9]+L?$/.test(data),
+      (data) => integer(data.replace(/L$/, '')),
+    ),
     new yaml.Type('tag:yaml.org,2002:python/tuple', {
       kind: 'sequence',
       construct: (data: unknown[] | null) => data ?? [],
@@ -85,25 +153,31 @@ function repairNorway(record: Record<string, unknown>): void {
 
 /**
  * The one measurement in the YAML text of a post: the first mapping; with several documents, the header
- * merged into the first entry, the header winning (a start time of its own stays with the entry).
+ * merged into the first entry that holds anything, the header winning (a start time of its own stays with the entry).
  * @returns JSON text, one line
  * @throws Error with a reason: not YAML, no mapping, or larger than `maxBytes` after its aliases
  */
 export function yamlPostToJson(source: string, maxBytes: number): Buffer {
   const documents: Record<string, unknown>[] = [];
   try {
-    yaml.loadAll(source, (doc) => void (isMapping(doc) && documents.length < 2 && documents.push(doc)), {
+    const take = (doc: unknown) => {
+      const full = isMapping(doc) && (documents.length === 0 || Object.keys(doc).length > 0);
+      if (full && documents.length < 2) documents.push(doc);
+    };
+    yaml.loadAll(source, take, {
       schema: SCHEMA,
+      json: true, // of doubles the last, as in JSON and in Python's reader
     });
   } catch (error) {
-    const mark = (error as yaml.YAMLException).mark;
-    throw new Error(`not YAML: ${(error as yaml.YAMLException).reason}${mark ? ` at line ${mark.line + 1}` : ''}`);
+    const { reason, mark, message } = error as yaml.YAMLException;
+    throw new Error(`not YAML: ${(reason ?? message).slice(0, 200)}${mark ? ` at line ${mark.line + 1}` : ''}`);
   }
   const [header, entry] = documents;
   if (!header) throw new Error('YAML without a mapping');
   const record = entry ? merge(header, entry) : header;
   repairNorway(record);
-  return writeJson(record, maxBytes);
+  // Written out, text grows by a small factor (`{a}` is `{"a":null}`); only aliases unfold to more.
+  return writeJson(record, Math.min(maxBytes, 1_000_000 + 20 * source.length));
 }
 
 function merge(header: Record<string, unknown>, entry: Record<string, unknown>): Record<string, unknown> {
@@ -120,22 +194,28 @@ function isMapping(doc: unknown): doc is Record<string, unknown> {
 
 /** JSON without white space. Bytes that are no UTF-8 become base64 dicts, sets sorted arrays. */
 function writeJson(root: unknown, maxBytes: number): Buffer {
-  const out: string[] = [];
+  const out: Buffer[] = [];
   let size = 0;
+  let waiting = '';
+  const flush = () => {
+    const bytes = Buffer.from(waiting);
+    waiting = '';
+    size += bytes.length;
+    if (size > maxBytes) throw new Error(`YAML unfolds to more than ${maxBytes} bytes`);
+    out.push(bytes);
+  };
   // A few hundred bytes of aliases can unfold into gigabytes: the size of what is written is the limit.
   const put = (text: string) => {
-    size += text.length;
-    if (size > maxBytes) throw new Error(`YAML unfolds to more than ${maxBytes} bytes`);
-    out.push(text);
+    waiting += text;
+    if (waiting.length >= 65536) flush();
   };
   const write = (value: unknown, depth: number): void => {
-    if (depth > 500) throw new Error('YAML nested deeper than 500 levels');
+    if (depth >= 500) throw new Error('YAML nested deeper than 500 levels');
     if (value instanceof NumberText) put(value.text);
     else if (value instanceof ByteString) {
       if (isUtf8(value.bytes)) put(JSON.stringify(value.bytes.toString()));
       else put(`{"format":"base64","data":"${value.bytes.toString('base64')}"}`);
     } else if (value instanceof SortedSet) write([...value.items].sort(), depth);
-    else if (value instanceof Date) put(JSON.stringify(value.toISOString().slice(0, 19).replace('T', ' ')));
     else if (Array.isArray(value)) {
       put('[');
       value.forEach((item, i) => {
@@ -150,8 +230,9 @@ function writeJson(root: unknown, maxBytes: number): Buffer {
         write(item, depth + 1);
       });
       put('}');
-    } else put(JSON.stringify(value ?? null)); // NaN and infinities have no JSON: null
+    } else put(JSON.stringify(value ?? null));
   };
   write(root, 0);
-  return Buffer.from(out.join(''));
+  flush();
+  return Buffer.concat(out, size);
 }

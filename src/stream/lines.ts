@@ -43,28 +43,31 @@ export async function* splitLines(source: AsyncIterable<Uint8Array>, limits: Lin
     pieces = [];
     held = 0;
   };
-  for await (const raw of source) {
-    const chunk = Buffer.isBuffer(raw) ? raw : Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
-    let start = 0;
-    for (let end = chunk.indexOf(LF); end !== -1; end = chunk.indexOf(LF, start)) {
-      if (pieces.length === 0 && !long && end - start <= limits.maxLine) {
-        yield { number, bytes: chunk.subarray(start, end), ended: true };
-      } else {
-        keep(chunk.subarray(start, end));
-        if (long) long.end();
-        else yield { number, bytes: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, held), ended: true };
-        long = undefined;
-        pieces = [];
-        held = 0;
+  try {
+    for await (const raw of source) {
+      const chunk = Buffer.isBuffer(raw) ? raw : Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+      let start = 0;
+      for (let end = chunk.indexOf(LF); end !== -1; end = chunk.indexOf(LF, start)) {
+        if (pieces.length === 0 && !long && end - start <= limits.maxLine) {
+          yield { number, bytes: chunk.subarray(start, end), ended: true };
+        } else {
+          keep(chunk.subarray(start, end));
+          if (long) long.end();
+          else yield { number, bytes: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, held), ended: true };
+          long = undefined;
+          pieces = [];
+          held = 0;
+        }
+        number++;
+        start = end + 1;
       }
-      number++;
-      start = end + 1;
+      // The source may use its chunk again, so what waits for its line feed is copied.
+      if (start < chunk.length) keep(Buffer.from(chunk.subarray(start)));
     }
-    // The source may use its chunk again, so what waits for its line feed is copied.
-    if (start < chunk.length) keep(Buffer.from(chunk.subarray(start)));
+    if (held > 0) yield { number, bytes: Buffer.concat(pieces, held), ended: false };
+  } finally {
+    long?.end(); // also when the source fails within it
   }
-  if (long) long.end();
-  else if (held > 0) yield { number, bytes: Buffer.concat(pieces, held), ended: false };
 }
 
 /** Reads a whole source into memory. @throws Malformed over `max` bytes */

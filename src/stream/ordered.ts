@@ -8,7 +8,8 @@ export interface Flow<T> {
 
 /**
  * Maps with several tasks under way and gives the results in the order of the items. At most
- * `concurrency` results are held. The first error ends it, once the tasks before have been given.
+ * `concurrency` results are held. The first error, of a task or of the source, ends it, once the
+ * results before have been given.
  */
 export async function* orderedMap<T, R>(
   source: AsyncIterable<T> | Iterable<T>,
@@ -23,16 +24,21 @@ export async function* orderedMap<T, R>(
     weight -= first.weight;
     return result;
   };
+  const start = (item: T, own: number) => {
+    const result = task(item);
+    result.catch(() => undefined); // thrown when its turn comes
+    running.push({ result, weight: own });
+    weight += own;
+  };
+  let broken: { error: unknown } | undefined;
   try {
-    for await (const item of source) {
+    for await (const item of orUntilBroken(source, (error) => (broken = { error }))) {
       const own = weigh(item);
       while (running.length >= concurrency || (running.length > 0 && weight + own > maxWeight)) yield await next();
-      const result = task(item);
-      result.catch(() => undefined); // thrown when its turn comes
-      running.push({ result, weight: own });
-      weight += own;
+      start(item, own);
     }
     while (running.length > 0) yield await next();
+    if (broken) throw broken.error;
   } finally {
     await Promise.allSettled(running.map((r) => r.result));
   }
@@ -46,7 +52,7 @@ export async function forEachOf<T>(
 ): Promise<void> {
   const running = new Set<Promise<void>>();
   let failed: { error: unknown } | undefined;
-  for await (const item of source) {
+  for await (const item of orUntilBroken(source, (error) => (failed ??= { error }))) {
     const one: Promise<void> = task(item)
       .catch((error) => {
         failed ??= { error };
@@ -58,4 +64,16 @@ export async function forEachOf<T>(
   }
   await Promise.all(running);
   if (failed) throw failed.error;
+}
+
+/** The items of a source; where it fails, they end, and the error is told. */
+async function* orUntilBroken<T>(
+  source: AsyncIterable<T> | Iterable<T>,
+  failed: (error: unknown) => void,
+): AsyncGenerator<T> {
+  try {
+    yield* source;
+  } catch (error) {
+    failed(error);
+  }
 }

@@ -9,6 +9,7 @@ export class Progress {
   #bytes = 0;
   #total = 0;
   #timer: NodeJS.Timeout;
+  #stopped = false;
 
   constructor(name: string) {
     this.#name = name;
@@ -30,7 +31,7 @@ export class Progress {
   async #draw(): Promise<void> {
     if (!this.#bar) {
       const { SingleBar } = await import('cli-progress');
-      if (this.#bar) return;
+      if (this.#bar || this.#stopped) return;
       const known = this.#total > 0;
       this.#bar = new SingleBar({
         format: `${this.#name} ${known ? '[{bar}] {percentage}% ' : ''}{rows} rows {size} {rate}/s${known ? ' ETA {eta_formatted}' : ''}`,
@@ -52,6 +53,7 @@ export class Progress {
   }
 
   stop(): void {
+    this.#stopped = true;
     clearInterval(this.#timer);
     this.#bar?.stop();
   }

@@ -1,6 +1,10 @@
 import { isUtf8 } from 'node:buffer';
-import { closeSync, fstatSync, fsyncSync, openSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, type Stats, statSync, writeSync } from 'node:fs';
+import { describe, Failure } from './errors.ts';
 import type { LongLine } from './lines.ts';
+
+/** Longer ones go to the file in pieces, as base64: as JSON text they could outgrow a string. */
+const WHOLE = 16 * 1024 * 1024;
 
 /** What the bytes of a reject are, so that `cat --format rejects` reads them the same way again. */
 export type RejectKind = 'post' | 'document' | 'row' | 'request' | 'file';
@@ -27,6 +31,7 @@ export class RejectsFile {
   constructor(path: string, stage: string) {
     this.#fd = openSync(path, 'a', 0o600);
     this.#stage = stage;
+    if (endsWithinLine(path, fstatSync(this.#fd))) this.#write('\n'); // of a run that was killed
   }
 
   #head(reject: Reject): string {
@@ -35,6 +40,12 @@ export class RejectsFile {
   }
 
   write(reject: Reject, bytes: Uint8Array | null): void {
+    if (bytes !== null && bytes.length > WHOLE && !this.#queue) {
+      const pieces = this.stream(reject);
+      const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+      for (let at = 0; at < whole.length; at += WHOLE) pieces.write(whole.subarray(at, at + WHOLE));
+      return pieces.end();
+    }
     const data =
       bytes === null
         ? null
@@ -67,14 +78,32 @@ export class RejectsFile {
 
   #write(text: string): void {
     const bytes = Buffer.from(text);
-    for (let done = 0; done < bytes.length; ) done += writeSync(this.#fd, bytes, done);
+    try {
+      for (let done = 0; done < bytes.length; ) done += writeSync(this.#fd, bytes, done);
+    } catch (error) {
+      throw new Failure(`--rejects: ${describe(error)}`);
+    }
   }
 
   /** True for the rejects file itself: read as input, it would grow for ever. */
   isAt(path: string): boolean {
+    return this.#is(() => statSync(path));
+  }
+
+  /** The same of an open file. */
+  isOpenAt(fd: number): boolean {
+    return this.#is(() => fstatSync(fd));
+  }
+
+  #is(stat: () => Stats): boolean {
     const mine = fstatSync(this.#fd);
-    const other = statSync(path, { throwIfNoEntry: false });
-    return other !== undefined && mine.dev === other.dev && mine.ino === other.ino;
+    if (!mine.isFile()) return false; // a terminal may well be both
+    try {
+      const other = stat();
+      return mine.dev === other.dev && mine.ino === other.ino;
+    } catch {
+      return false; // what is wrong with it, its reader will tell
+    }
   }
 
   close(): void {
@@ -84,5 +113,16 @@ export class RejectsFile {
       if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error; // a pipe or /dev/stderr
     }
     closeSync(this.#fd);
+  }
+}
+
+function endsWithinLine(path: string, { size }: Stats): boolean {
+  if (size === 0) return false; // pipes and devices too
+  const fd = openSync(path, 'r');
+  try {
+    const last = Buffer.alloc(1);
+    return readSync(fd, last, 0, 1, size - 1) === 1 && last[0] !== 0x0a;
+  } finally {
+    closeSync(fd);
   }
 }

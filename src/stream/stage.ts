@@ -24,7 +24,7 @@ export class Stage {
   readonly maxLine: number;
   /** `in`, `out`, `rejected`, `bytes_in` and whatever a verb counts besides. */
   readonly counts: Record<string, number> = { in: 0, out: 0, skipped: 0, rejected: 0, bytes_in: 0 };
-  #out = new Output(process.stdout);
+  #out = new Output(process.stdout, isPlain(1) ? 1 : undefined);
   #rejects: RejectsFile | undefined;
   #progress: Progress | undefined;
   #stats: boolean;
@@ -83,6 +83,9 @@ export class Stage {
 
   /** Passes bytes through and counts them for progress and statistics. */
   async *count(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    if (source === process.stdin && this.#rejects?.isOpenAt(0)) {
+      throw new UsageError('standard input is the file of --rejects: give another');
+    }
     for await (const chunk of source) {
       this.counts.bytes_in! += chunk.length;
       this.#tick();
@@ -105,6 +108,12 @@ export class Stage {
   async emit(...pieces: (Buffer | string)[]): Promise<void> {
     this.counts.out!++;
     await this.#out.row(...pieces);
+  }
+
+  /** One receipt to stdout. */
+  async receipt(row: object): Promise<void> {
+    this.counts.out!++;
+    await this.#out.receipt(row);
   }
 
   /** Hands the rows to the next stage now, where it should start on them at once. */
@@ -154,9 +163,10 @@ export class Stage {
     this.#progress?.stop();
     let code: number = this.counts.rejected! + this.#findings > 0 ? EXIT.rejects : EXIT.ok;
     try {
-      if (error === undefined) await this.#out.flush();
+      await this.#out.flush(); // after a failure too: the rows given tell of what was done
     } catch (failure) {
-      if (!(failure instanceof ReaderGone)) throw failure;
+      if (failure instanceof ReaderGone) code = EXIT.ok;
+      else if (error === undefined) throw failure;
     } finally {
       this.#rejects?.close();
       if (this.#stats) {
@@ -174,6 +184,16 @@ export class Stage {
 function where(file: string | null, line: number | null): string {
   if (file === null) return line === null ? '' : `line ${line}: `;
   return line === null ? `${file}: ` : `${file}:${line}: `;
+}
+
+/** A file, or a device that is no terminal. */
+function isPlain(fd: number): boolean {
+  try {
+    const kind = fstatSync(fd);
+    return kind.isFile() || (kind.isCharacterDevice() && !isatty(fd));
+  } catch {
+    return false;
+  }
 }
 
 function isPipe(fd: number): boolean {

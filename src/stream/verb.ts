@@ -43,7 +43,11 @@ export function text(flags: string, help: string): OptionSpec<string | undefined
 
 /** Given several times, or separated by commas. */
 export function list(flags: string, help: string, check: (item: string) => string = (s) => s): OptionSpec<string[]> {
-  const parse = (given: string, before: string[]) => [...before, ...given.split(',').map((item) => check(item.trim()))];
+  const parse = (given: string, before: string[]) => {
+    const items = given.split(',').map((item) => item.trim());
+    if (items.includes('')) throw new UsageError(`${flags.split(' ')[0]}: an empty name in '${given}'`);
+    return [...before, ...items.map(check)];
+  };
   return { flags, text: help, parse, initial: [] };
 }
 

@@ -1,0 +1,61 @@
+// One run over a stream of measurement rows: nothing is made of it before its end row has come.
+import { type EndRow, parseRow, wrongKind } from '../record/rows.ts';
+import { errno, Failure } from '../stream/errors.ts';
+import type { Stage } from '../stream/stage.ts';
+import type { Outgoing } from './outgoing.ts';
+import type { PackOptions } from './pack.ts';
+import { giveCans } from './packspool.ts';
+import { RowPacker } from './rowcans.ts';
+
+export interface RowPackSettings extends PackOptions {
+  /** False where the stream has no end row by its nature. */
+  end: boolean;
+}
+
+/** Packs the measurement rows of standard input. */
+export async function packRows(
+  stage: Stage,
+  outgoing: Outgoing,
+  { end: wanted, ...settings }: RowPackSettings,
+): Promise<void> {
+  if (outgoing.purpose().class === 'as-received')
+    throw new Failure(`${outgoing.path} is kept for posts of a spool: use another folder for rows`);
+  const packer = new RowPacker(outgoing);
+  try {
+    await giveCans(stage, await packer.recover());
+    const { taken, end } = await takeRows(stage, packer);
+    if (!end && wanted) {
+      throw new Failure(
+        'the stream has no end row, so its producer may have died: no can was made (cat --end writes one; --no-end does without)',
+      );
+    }
+    if (end && end.rows !== taken)
+      stage.say(`the end row tells of ${end.rows} rows, ${taken} came: a filter stands in between?`);
+    const sanitised = end?.sanitised;
+    const zone = sanitised === undefined ? 'unsanitised' : 'sanitised';
+    outgoing.dedicate({ class: zone });
+    await giveCans(stage, packer.pack({ ...settings, class: zone, sanitised }));
+  } finally {
+    packer.abandon();
+  }
+}
+
+async function takeRows(stage: Stage, packer: RowPacker): Promise<{ taken: number; end: EndRow | undefined }> {
+  let taken = 0;
+  let end: EndRow | undefined;
+  for await (const { number: line, bytes } of stage.rows()) {
+    try {
+      const row = parseRow(bytes);
+      if (end) throw new Error('a row after the end row');
+      if (row.kind === 'end') end = row;
+      else if (row.kind === 'measurement') {
+        packer.add(row, bytes);
+        taken++;
+      } else throw new Error(wrongKind(row, 'measurement'));
+    } catch (error) {
+      if (errno(error)) throw error; // the disk's fault, not the row's
+      stage.reject({ as: 'row', file: null, line, reason: (error as Error).message }, bytes);
+    }
+  }
+  return { taken, end };
+}

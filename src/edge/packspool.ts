@@ -1,0 +1,79 @@
+// One run over a spool: what an interrupted run left, then the posts that the rows name, then the strays.
+import { statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { parseRow, wrongKind } from '../record/rows.ts';
+import { describe } from '../stream/errors.ts';
+import type { Stage } from '../stream/stage.ts';
+import { HourPacker, type ListedPost } from './hourcans.ts';
+import type { CanRow, Outgoing } from './outgoing.ts';
+import { postOfPath, sweepStrays } from './spool.ts';
+
+export interface SpoolPackSettings {
+  maxBytes: number;
+  level: number;
+  maxDepth: number;
+  host: string;
+}
+
+/** Packs the posts that the rows of standard input name. */
+export async function packSpool(
+  stage: Stage,
+  outgoing: Outgoing,
+  spool: string,
+  settings: SpoolPackSettings,
+): Promise<void> {
+  outgoing.dedicate({ host: settings.host, class: 'as-received' });
+  const packer = new HourPacker(outgoing, spool, { ...settings, maxPost: stage.maxLine }, stage);
+  await giveCans(stage, await packer.recover());
+  for await (const { folder, posts } of groupPosts(stage, spool)) await giveCans(stage, packer.pack(folder, posts));
+  const failed = (path: string, error: unknown) => stage.finding(path, describe(error).replace(`${path}: `, ''));
+  const { moved, to } = sweepStrays(spool, failed);
+  for (const stray of moved) stage.finding(`${spool}/${stray}`, `looks like a post and is none, moved to ${to}`);
+}
+
+/** Hands receipts on at once: the upload begins while the next can is packed. */
+export async function giveCans(stage: Stage, rows: AsyncIterable<CanRow> | CanRow[]): Promise<void> {
+  for await (const row of rows) {
+    await stage.receipt(row);
+    await stage.flush();
+  }
+}
+
+/** Posts of the rows, hour folder by hour folder, as the rows come. */
+async function* groupPosts(stage: Stage, spool: string): AsyncGenerator<{ folder: string; posts: ListedPost[] }> {
+  const isSpool = memo((path: string) => isSameFolder(path, spool));
+  let group: { folder: string; posts: ListedPost[] } | undefined;
+  for await (const { number: line, bytes } of stage.rows()) {
+    try {
+      const row = parseRow(bytes);
+      if (row.kind === 'measurement') throw new Error(`${wrongKind(row, 'file')} (--rows packs those)`);
+      if (row.kind !== 'file') throw new Error(wrongKind(row, 'file'));
+      const post = postOfPath(row.file);
+      if (!post) throw new Error(`${row.file}: not <hour>_<cc>_<test>/<uid>.post`);
+      if (!isSpool(dirname(dirname(row.file)))) throw new Error(`${row.file}: not in --spool ${spool}`);
+      if (group && group.folder !== post.folder) {
+        yield group;
+        group = undefined;
+      }
+      group ??= { folder: post.folder, posts: [] };
+      group.posts.push({ name: post.name, bytes: row.bytes ?? 0 });
+    } catch (error) {
+      stage.reject({ as: 'row', file: null, line, reason: (error as Error).message }, bytes);
+    }
+  }
+  if (group) yield group;
+}
+
+function isSameFolder(a: string, b: string): boolean {
+  const [one, other] = [a, b].map((path) => statSync(path, { throwIfNoEntry: false }));
+  // The row's folder may be gone by now, with its last post; its name still tells.
+  return one && other ? one.dev === other.dev && one.ino === other.ino : resolve(a) === resolve(b);
+}
+
+function memo<R>(question: (key: string) => R): (key: string) => R {
+  const known = new Map<string, R>();
+  return (key) => {
+    if (!known.has(key)) known.set(key, question(key));
+    return known.get(key)!;
+  };
+}
