@@ -1,4 +1,5 @@
 // What `get` is asked for, and the lines that answer it.
+import { member, readJson, stringOf, type Value } from '../record/json.ts';
 import { parseUid } from '../record/names.ts';
 import { Malformed } from '../stream/errors.ts';
 import type { Found, IndexDb } from './index-db.ts';
@@ -12,22 +13,25 @@ export type Request = { uid: string } | { reportId: string; input?: string };
 export function parseRequest(bytes: Buffer): Request {
   const text = bytes.toString().trim();
   if (isUidText(text)) return { uid: text };
-  let row: Record<string, unknown>;
+  let row: Value;
   try {
-    row = JSON.parse(text) as Record<string, unknown>;
+    row = readJson(bytes, { maxDepth: 502 }).value;
   } catch {
     throw new Error('neither a uid nor a JSON row');
   }
-  if (typeof row !== 'object' || row === null) throw new Error('neither a uid nor a JSON row');
-  const { measurement_uid: uid, report_id: reportId, input } = row;
-  if (typeof uid === 'string') {
-    if (!isUidText(uid)) throw new Error('measurement_uid is no uid');
+  const first = row.members?.[0];
+  // By position: a measurement may have a member of this name of its own, further on.
+  if (first?.key === 'measurement_uid' && first.value.type !== 'null') {
+    const uid = stringOf(bytes, first.value);
+    if (uid === undefined || !isUidText(uid)) throw new Error('measurement_uid is no uid');
     return { uid };
   }
-  if (typeof reportId !== 'string') throw new Error('neither measurement_uid nor report_id');
-  if (input === undefined) return { reportId };
-  if (input !== null && typeof input !== 'string') throw new Error('input is neither text nor null');
-  return { reportId, input: input ?? '' };
+  const reportId = stringOf(bytes, member(row, 'report_id'));
+  if (reportId === undefined) throw new Error('neither measurement_uid in front nor report_id');
+  const input = member(row, 'input');
+  if (!input) return { reportId };
+  if (input.type !== 'null' && input.type !== 'string') throw new Error('input is neither text nor null');
+  return { reportId, input: stringOf(bytes, input) ?? '' };
 }
 
 /** Letters, digits, dots and underscores, as the API has it. */
