@@ -1,10 +1,9 @@
-import { statSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { type Lock, tryLock } from '../edge/lock.ts';
+import { realpathSync, statSync } from 'node:fs';
+import type { Lock } from '../edge/lock.ts';
 import { Outgoing } from '../edge/outgoing.ts';
 import { packRows } from '../edge/packrows.ts';
 import { packSpool } from '../edge/packspool.ts';
-import { SPOOL_LOCK } from '../edge/spool.ts';
+import { lockSpool } from '../edge/spool.ts';
 import { isHostId } from '../record/names.ts';
 import { Failure, UsageError } from '../stream/errors.ts';
 import { bytes, flag, number, text, verb } from '../stream/verb.ts';
@@ -40,7 +39,7 @@ export default verb({
       if (rows) await packRows(stage, outgoing, options);
       else {
         const folder = spoolFolder(spool!);
-        locks.push(tryLock(`${folder}/${SPOOL_LOCK}`, wait) ?? busy(folder));
+        locks.push(lockSpool(folder, wait) ?? busy(folder));
         await packSpool(stage, outgoing, folder, { ...options, host: host! });
       }
     } finally {
@@ -56,5 +55,5 @@ function busy(path: string): never {
 function spoolFolder(path: string): string {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat?.isDirectory()) throw new Failure(`${path}: no such folder`);
-  return resolve(path);
+  return realpathSync(path); // one spool, one lock, by whatever way it is reached
 }

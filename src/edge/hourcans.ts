@@ -9,7 +9,7 @@ import { describe, errno } from '../stream/errors.ts';
 import { orderedMap } from '../stream/ordered.ts';
 import { commitCan, postsOf, type Reporter, sealCan } from './commit.ts';
 import { type FileIdentity, type FileRead, fsyncFolder, isSameFile, lstatOf, readRegularFile } from './files.ts';
-import { CanFolder, type CanRow, canRow, type Manifest, type Outgoing } from './outgoing.ts';
+import { type CanRow, canRow, type Manifest, type Outgoing } from './outgoing.ts';
 import { type Item, type PackOptions, packCans } from './pack.ts';
 import { removeIfEmpty } from './spool.ts';
 
@@ -39,6 +39,8 @@ export class HourPacker {
   #report: Reporter;
   /** Posts that recovery removed; a row of theirs may still come. */
   #finished = new Set<string>();
+  /** Posts that are in a can and could not be removed: they must not be packed again. */
+  #stuck = new Set<string>();
 
   constructor(outgoing: Outgoing, spool: string, options: HourPackOptions, report: Reporter) {
     this.#outgoing = outgoing;
@@ -56,7 +58,7 @@ export class HourPacker {
     const rows: CanRow[] = [];
     for (const state of ['held', 'indexed', 'sent', 'ready'] as const) {
       for (const can of this.#outgoing.cans(state)) {
-        const known = this.#manifest(can);
+        const known = this.#outgoing.open(can);
         if (!known) continue; // cleared meanwhile
         await this.#finishPosts(known.manifest);
         if (known.folder.state === 'held')
@@ -67,41 +69,37 @@ export class HourPacker {
     return rows;
   }
 
-  /** Another process may move the can at any time. */
-  #manifest(can: string): { folder: CanFolder; manifest: Manifest } | undefined {
-    for (;;) {
-      const found = this.#outgoing.find(can);
-      if (!found) return undefined;
-      const folder = new CanFolder(this.#outgoing, can, found.state);
-      try {
-        return { folder, manifest: folder.manifest() };
-      } catch (error) {
-        if (errno(error) !== 'ENOENT' || this.#outgoing.find(can)?.state === found.state) throw error;
-      }
-    }
-  }
-
   async #finishPosts(manifest: Manifest): Promise<void> {
     const touched = new Set<string>();
     for (const { file, bytes, sha256: digest } of manifest.posts) {
       const [folder, name] = file.split('/') as [string, string];
       if (!parseHourFolder(folder) || !parsePostName(name)) continue; // a row can: its posts never were in a spool
+      touched.add(folder);
       const path = join(this.#spool, file);
       const stat = lstatOf(path);
       if (!stat?.isFile() || stat.size !== bytes) continue;
-      const { bytes: post } = await readRegularFile(path, this.#options.maxPost);
-      if (sha256(post) !== digest) continue; // another post under the name of an old one: it will be packed
-      unlinkSync(path);
+      try {
+        const { bytes: post } = await readRegularFile(path, this.#options.maxPost);
+        if (sha256(post) !== digest) continue; // another post under the name of an old one: it will be packed
+        unlinkSync(path);
+      } catch (error) {
+        this.#report.finding(
+          path,
+          `packed already, and cannot be removed: ${describe(error).replace(`${path}: `, '')}`,
+        );
+        this.#stuck.add(file);
+        continue;
+      }
       this.#finished.add(file);
       this.#report.tally('finished');
-      touched.add(folder);
     }
     for (const folder of touched) this.#tidy(folder);
   }
 
   #tidy(folder: string): void {
     const path = join(this.#spool, folder);
-    if (lstatOf(path)) fsyncFolder(path);
+    if (!lstatOf(path)) return;
+    fsyncFolder(path);
     removeIfEmpty(this.#spool, folder);
   }
 
@@ -131,9 +129,9 @@ export class HourPacker {
         built.items.map((item) => item.origin),
       );
       this.#report.tally('posts', manifest.measurements);
+      removeIfEmpty(this.#spool, folder);
       yield row;
     }
-    removeIfEmpty(this.#spool, folder);
   }
 
   async *#items(folder: string, posts: ListedPost[]): AsyncGenerator<Item<PostOrigin>> {
@@ -146,7 +144,8 @@ export class HourPacker {
       }
     };
     const flow = { concurrency: 4, weigh: (post: ListedPost) => post.bytes, maxWeight: 16 * 1024 * 1024 };
-    for await (const result of orderedMap(posts, read, flow)) {
+    const open = posts.filter(({ name }) => !this.#stuck.has(`${folder}/${name}`));
+    for await (const result of orderedMap(open, read, flow)) {
       if ('error' in result) this.#unread(folder, result.name, result.path, result.error);
       else if (result.bytes.length === 0) {
         this.#report.reject(
@@ -208,11 +207,19 @@ export class HourPacker {
     const path = join(this.#spool, folder);
     for (const { name, identity } of origins) {
       const post = join(path, name);
-      if (isSameFile(post, identity)) unlinkSync(post);
+      if (isSameFile(post, identity)) this.#unlink(post);
       else if (lstatOf(post))
         this.#report.finding(post, 'changed after it was packed: kept, and packed again by the next run');
     }
     if (lstatOf(path)) fsyncFolder(path);
+  }
+
+  #unlink(post: string): void {
+    try {
+      unlinkSync(post);
+    } catch (error) {
+      this.#report.finding(post, `packed, and cannot be removed: ${describe(error).replace(`${post}: `, '')}`);
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type CanName, canName, hourFolder, keyFolder, parseCanName } from '../record/names.ts';
-import { Failure } from '../stream/errors.ts';
+import { errno, Failure } from '../stream/errors.ts';
 import { exists, fsyncFolder, makeFolder, readJsonFile, replaceFile, writeFileDurably } from './files.ts';
 import { type Lock, tryLock } from './lock.ts';
 
@@ -120,6 +120,20 @@ export class Outgoing {
     return readdirSync(this.folder(state))
       .filter((name) => parseCanName(name) !== undefined)
       .sort();
+  }
+
+  /** A can and its manifest; undefined when it was cleared. Another process may move it at any time. */
+  open(can: string): { folder: CanFolder; manifest: Manifest } | undefined {
+    for (;;) {
+      const found = this.find(can);
+      if (!found) return undefined;
+      const folder = new CanFolder(this, can, found.state);
+      try {
+        return { folder, manifest: folder.manifest() };
+      } catch (error) {
+        if (errno(error) !== 'ENOENT' || this.find(can)?.state === found.state) throw error;
+      }
+    }
   }
 
   /** One rename to the next state, durable when it returns. Both folders are on one file system. */

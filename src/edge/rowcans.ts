@@ -11,7 +11,7 @@ import { type MeasurementRow, parseRow } from '../record/rows.ts';
 import { Failure } from '../stream/errors.ts';
 import { splitLines } from '../stream/lines.ts';
 import { commitCan, sealCan } from './commit.ts';
-import { type CanFile, CanFolder, type CanRow, canRow, type Manifest, type Outgoing } from './outgoing.ts';
+import { type CanFile, type CanRow, canRow, type Manifest, type Outgoing } from './outgoing.ts';
 import { type Item, type PackOptions, packCans } from './pack.ts';
 import { fileBytes } from './source.ts';
 
@@ -57,8 +57,8 @@ export class RowPacker {
     const rows: CanRow[] = [];
     for (const state of ['indexed', 'sent', 'ready'] as const) {
       for (const can of this.#outgoing.cans(state)) {
-        const folder = new CanFolder(this.#outgoing, can, state);
-        rows.push(canRow(folder, folder.manifest()));
+        const known = this.#outgoing.open(can);
+        if (known) rows.push(canRow(known.folder, known.manifest));
       }
     }
     return rows;
@@ -138,15 +138,16 @@ export class RowPacker {
 
   /** The same rows were packed before and wait still: that can stays, this one goes. */
   #commit(manifest: Manifest): CanRow {
-    const found = this.#outgoing.find(manifest.can);
-    if (!found) return commitCan(this.#outgoing, manifest);
-    const before = new CanFolder(this.#outgoing, manifest.can, found.state);
-    const known = before.manifest();
+    const before = this.#outgoing.open(manifest.can);
+    if (!before) return commitCan(this.#outgoing, manifest);
+    const known = before.manifest;
     if (known.generation?.id !== manifest.generation?.id || known.class !== manifest.class) {
-      throw new Failure(`${before.dir}: waits there with another generation of this group: upload and index it first`);
+      throw new Failure(
+        `${before.folder.dir}: waits there with another generation of this group: upload and index it first`,
+      );
     }
     rmSync(join(this.#outgoing.folder('building'), manifest.can), { recursive: true, force: true });
-    return canRow(before, known);
+    return canRow(before.folder, known);
   }
 
   async *#items(key: string, group: Group): AsyncGenerator<Item<null>> {

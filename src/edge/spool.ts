@@ -1,10 +1,11 @@
 // The collector's spool: `<hour>_<cc>_<test>/<uid>.post`, one folder level, one file level.
 import { isUtf8 } from 'node:buffer';
 import { readdirSync, rmdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type HourGroup, looksLikePost, parseHourFolder, parsePostName, type Uid } from '../record/names.ts';
 import { errno } from '../stream/errors.ts';
 import { exists, fsyncFolder, lstatOf, makeFolder, moveWithoutClobber } from './files.ts';
+import { type Lock, tryLock } from './lock.ts';
 
 export interface SpoolPost {
   folder: string;
@@ -38,11 +39,10 @@ function note(strangers: Strangers, path: string): void {
   }
 }
 
-/** Hour folders by name. Files of ours (the lock) are no strangers. */
+/** Hour folders by name. */
 export function spoolFolders(spool: string, strangers: Strangers): SpoolFolder[] {
   const folders: SpoolFolder[] = [];
   for (const entry of readdirSync(spool, { withFileTypes: true })) {
-    if (entry.name.startsWith(SPOOL_LOCK)) continue;
     const group = entry.isDirectory() ? parseHourFolder(entry.name) : undefined;
     if (group) folders.push({ ...group, name: entry.name });
     else note(strangers, entry.name);
@@ -67,8 +67,13 @@ export function* spoolPosts(spool: string, folder: string, strangers: Strangers)
   }
 }
 
-/** The packer's lock, in the spool itself, so that two `outgoing` folders cannot share one spool at a time. */
-export const SPOOL_LOCK = '.cannery-lock';
+/**
+ * The packer's lock on a spool, so that two `outgoing` folders cannot empty one spool at a time. It lies beside
+ * the spool, whose folder stays the collector's own.
+ */
+export function lockSpool(spool: string, waitMs: number): Lock | undefined {
+  return tryLock(join(dirname(spool), `.${basename(spool)}.cannery-lock`), waitMs);
+}
 
 /** A row's path → the post that it names under this spool, from its last two parts alone; undefined otherwise. */
 export function postOfPath(path: string): { folder: string; name: string; uid: Uid } | undefined {
@@ -101,6 +106,7 @@ export function sweepStrays(
       failed(path, error);
       continue;
     }
+    if (names.length === 0 && isOld(path)) removeIfEmpty(spool, folder.name);
     for (const name of names) {
       const text = name.toString();
       if (!looksLikePost(text)) continue;
@@ -118,6 +124,11 @@ export function sweepStrays(
     }
   }
   return { moved, to };
+}
+
+/** A collector that has just made a folder is about to write into it. */
+function isOld(path: string): boolean {
+  return Date.now() - (lstatOf(path)?.mtimeMs ?? Date.now()) > 3_600_000;
 }
 
 /** Removes an hour folder that holds nothing any more. */

@@ -32,6 +32,8 @@ const ERRNO: Record<string, string> = {
   ENOSPC: 'no space left on device',
   EDQUOT: 'disk quota exceeded',
   EIO: 'input/output error',
+  EFBIG: 'file too large',
+  ENAMETOOLONG: 'name too long',
   EMFILE: 'too many open files',
   ENFILE: 'too many open files in the system',
   EROFS: 'read-only file system',
@@ -43,12 +45,12 @@ const ERRNO: Record<string, string> = {
   ECONNREFUSED: 'connection refused',
 };
 
-/** One line that says what went wrong, without stack. */
+/** What went wrong, without stack; who prints it makes it printable. */
 export function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { code, path } = error as NodeJS.ErrnoException;
   const known = code === undefined ? undefined : ERRNO[code];
-  if (known) return path ? `${printable(String(path))}: ${known}` : known;
+  if (known) return path ? `${path}: ${known}` : known;
   return error.message || error.name;
 }
 

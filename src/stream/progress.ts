@@ -13,7 +13,7 @@ export class Progress {
 
   constructor(name: string) {
     this.#name = name;
-    this.#timer = setInterval(() => this.#draw(), 250);
+    this.#timer = setInterval(() => this.#draw().catch(() => this.stop()), 250); // no bar is worth a run
     this.#timer.unref();
   }
 
@@ -30,14 +30,15 @@ export class Progress {
 
   async #draw(): Promise<void> {
     if (!this.#bar) {
-      const { SingleBar } = await import('cli-progress');
+      const { SingleBar } = (await import('cli-progress')).default; // CommonJS: nothing else has a name in the bundle
       if (this.#bar || this.#stopped) return;
       const known = this.#total > 0;
       this.#bar = new SingleBar({
         format: `${this.#name} ${known ? '[{bar}] {percentage}% ' : ''}{rows} rows {size} {rate}/s${known ? ' ETA {eta_formatted}' : ''}`,
-        barsize: 24,
+        barsize: Math.min(24, Math.max(6, (process.stderr.columns || 80) - 72)), // one line at most
         clearOnComplete: true,
         hideCursor: null,
+        linewrap: true, // as the terminal has it: a run that is killed changes nothing back
         stream: process.stderr,
       });
       this.#bar.start(this.#total || 1, 0, { rows: 0, size: '0 B', rate: '0 B' });

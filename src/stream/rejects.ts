@@ -44,7 +44,8 @@ export class RejectsFile {
       const pieces = this.stream(reject);
       const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
       for (let at = 0; at < whole.length; at += WHOLE) pieces.write(whole.subarray(at, at + WHOLE));
-      return pieces.end();
+      pieces.end();
+      return;
     }
     const data =
       bytes === null
