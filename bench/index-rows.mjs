@@ -1,8 +1,9 @@
 // How fast `cannery index` takes the rows of cans, and how large the index grows: makes sent cans with rows
 // of a realistic shape (57-byte uids, 60-byte report ids, inputs of test lists) and indexes them.
 //   node bench/index-rows.mjs [rows, default 1000000] [rows a can, default 5000]
-import { createHash, randomBytes } from 'node:crypto';
+
 import { spawnSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +12,8 @@ const rows = Number(process.argv[2] ?? 1_000_000);
 const perCan = Number(process.argv[3] ?? 5000);
 const dir = mkdtempSync(join(tmpdir(), 'cannery-bench-'));
 const outgoing = join(dir, 'outgoing');
-for (const state of ['building', 'ready', 'sent', 'indexed', 'held', 'names']) mkdirSync(join(outgoing, state), { recursive: true });
+for (const state of ['building', 'ready', 'sent', 'indexed', 'held', 'names'])
+  mkdirSync(join(outgoing, state), { recursive: true });
 writeFileSync(join(outgoing, 'outgoing.json'), JSON.stringify({ version: 1, store: join(dir, 'store') }));
 
 const countries = ['US', 'IT', 'IR', 'BR', 'DE', 'RU', 'IN', 'TR', 'EG', 'MM'];
@@ -26,7 +28,9 @@ for (let made = 0; made < rows; made += perCan) {
   const can = `${hour}_${cc}_webconnectivity.n0.0`;
   const seconds = Array.from({ length: n }, () => Math.random() * 3599).sort((a, b) => a - b);
   // Several probes measure at once: their reports are interleaved.
-  const reports = Array.from({ length: Math.ceil(n / 40) }, () => randomBytes(12).toString('base64').replace(/[+/]/g, 'o'));
+  const reports = Array.from({ length: Math.ceil(n / 40) }, () =>
+    randomBytes(12).toString('base64').replace(/[+/]/g, 'o'),
+  );
   const lines = seconds.map((s, i) => {
     const time = `${hour}${String(Math.floor(s / 60)).padStart(2, '0')}${(s % 60).toFixed(6).padStart(9, '0').slice(0, 9)}`;
     const report = reports[Math.floor(i / 40)];
@@ -46,16 +50,42 @@ for (let made = 0; made < rows; made += perCan) {
   writeFileSync(join(folder, 'rows.jsonl'), `${lines.join('\n')}\n`);
   const key = `raw/${hour.slice(0, 8)}/${hour.slice(8)}/${cc}/webconnectivity/${can}`;
   const sha256 = createHash('sha256').update(can).digest('hex');
-  const files = ['.tar.gz', '.jsonl.gz'].map((ext) => ({ name: can + ext, bytes: 1, sha256, md5: '', s3path: key + ext }));
-  const manifest = { version: 1, can, class: 'as-received', measurements: n, unreadable: 0, files, spool: dir, posts: [] };
+  const files = ['.tar.gz', '.jsonl.gz'].map((ext) => ({
+    name: can + ext,
+    bytes: 1,
+    sha256,
+    md5: '',
+    s3path: key + ext,
+  }));
+  const manifest = {
+    version: 1,
+    can,
+    class: 'as-received',
+    measurements: n,
+    unreadable: 0,
+    files,
+    spool: dir,
+    posts: [],
+  };
   writeFileSync(join(folder, 'can.json'), JSON.stringify(manifest));
   receipts.push(JSON.stringify({ can, dir: folder, class: 'as-received', measurements: n, files: [] }));
 }
 const db = join(dir, 'jsonl.sqlite');
 const started = performance.now();
-const run = spawnSync(process.execPath, ['bin/cannery', 'index', db, '--stats'], { input: `${receipts.join('\n')}\n`, maxBuffer: 2 ** 30 });
+const run = spawnSync(process.execPath, ['bin/cannery', 'index', db, '--stats'], {
+  input: `${receipts.join('\n')}\n`,
+  maxBuffer: 2 ** 30,
+});
 const seconds = (performance.now() - started) / 1000;
 if (run.status !== 0) throw new Error(run.stderr.toString());
 const bytes = statSync(db).size;
-console.log(JSON.stringify({ rows, cans: receipts.length, seconds: Number(seconds.toFixed(2)), rows_per_second: Math.round(rows / seconds), bytes_per_row: Number((bytes / rows).toFixed(1)) }));
+console.log(
+  JSON.stringify({
+    rows,
+    cans: receipts.length,
+    seconds: Number(seconds.toFixed(2)),
+    rows_per_second: Math.round(rows / seconds),
+    bytes_per_row: Number((bytes / rows).toFixed(1)),
+  }),
+);
 rmSync(dir, { recursive: true, force: true });
