@@ -7,14 +7,14 @@ export default verb({
   operands: '',
   options: {},
   async run(stage) {
-    for await (const { row, line, bytes } of canRows(stage)) {
+    for await (const { row, bytes } of canRows(stage)) {
       const done = await withCan(row, async (folder) => clearCan(folder));
       if (done === 'busy') stage.say(`${row.can}: another process is at it, passed over`);
       else if (done === 'gone') await stage.receipt({ ...row, cleared: true });
       else if (done === 'cleared') {
         stage.tally('cleared');
         await stage.receipt({ ...row, cleared: true });
-      } else stage.reject({ as: 'row', file: row.can, line, reason: done.refused }, bytes);
+      } else stage.reject({ as: 'row', file: row.can, line: null, reason: done.refused }, bytes);
     }
   },
 });

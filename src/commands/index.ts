@@ -17,6 +17,7 @@ export default verb({
   async run(stage, operands, options) {
     const [path, ...more] = operands;
     if (path === undefined || more.length > 0) throw new UsageError('one file: the index');
+    if (options.store !== undefined && options.merge.length === 0) throw new UsageError('--store goes with --merge');
     const index = new IndexDb(path, 'write');
     try {
       if (options.merge.length > 0) merge(stage, index, options.merge, options.store);
@@ -38,11 +39,11 @@ function merge(stage: Stage, index: IndexDb, files: string[], store: string | un
 async function indexRows(stage: Stage, index: IndexDb): Promise<void> {
   const indexer = new Indexer(index, stage);
   const waiting = new Map<string, CanRow[]>();
-  for await (const { row, line, bytes } of canRows(stage)) {
+  for await (const { row, bytes } of canRows(stage)) {
     const done = await indexer.record(row);
     if (done === 'busy') stage.say(`${row.can}: another process is at it, passed over`);
     else if (done === 'gone') stage.say(`${row.can}: cleared meanwhile`);
-    else if ('refused' in done) stage.reject({ as: 'row', file: row.can, line, reason: done.refused }, bytes);
+    else if ('refused' in done) stage.reject({ as: 'row', file: row.can, line: null, reason: done.refused }, bytes);
     else if ('waits' in done) waiting.set(done.generation, [...(waiting.get(done.generation) ?? []), row]);
     else {
       await stage.receipt(done.receipt);

@@ -67,6 +67,9 @@ export default verb({
   },
   async run(stage, paths, options) {
     if (paths.length === 0) throw new UsageError('a path is missing: see cannery ls --help');
+    const remote = paths.find((path) => /^(?:s3|https?):\/\//.test(path));
+    if (remote) throw new UsageError(`${remote}: only folders are listed yet`);
+    if (options.now !== undefined && !options.due) throw new UsageError('--now goes with --due');
     const { cc, test: tests, from, to, due, settle } = options;
     const endedBy = due ? (options.now ?? Date.now()) - settle * 1000 : undefined;
     const selection = { kinds: expandKinds(options.kind), cc, tests, from, to, endedBy };

@@ -30,6 +30,7 @@ export default verb({
     if (!rows && spool === undefined) throw new UsageError('--spool is missing (or --rows, to pack measurement rows)');
     if (!rows && (host === undefined || !isHostId(host)))
       throw new UsageError("--host: letters, digits and '-', as n0");
+    if (!rows && !options.end) throw new UsageError('--no-end goes with --rows');
     const outgoing = new Outgoing(to);
     const locks: (Lock | undefined)[] = [];
     try {

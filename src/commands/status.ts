@@ -19,10 +19,10 @@ export default verb({
     for (const can of seen.outgoing.held)
       stage.finding(
         can,
-        `held: the store has other bytes under its name; compare, then remove ${to}/held/${can} or the object`,
+        `held: the store has other bytes under its name, so this may be the only copy; when the object is the wrong one, take it away, move ${to}/held/${can} to ${to}/ready/, and run again`,
       );
     if (seen.spool && seen.spool.strays > 0)
-      stage.finding(spool!, `${seen.spool.strays} stray files in ${spool}/../strays`);
+      stage.finding(spool!, `${seen.spool.strays} in ${spool}/../strays, which only look like posts`);
   },
 });
 

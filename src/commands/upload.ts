@@ -21,14 +21,14 @@ export default verb({
     const store = await openStore(spec, { attempts: options.attempts, onRetry: (message) => stage.say(message) });
     const dedicated = new Set<string>();
     try {
-      await forEachOf(canRows(stage), options.jobs, async ({ row, line, bytes }) => {
+      await forEachOf(canRows(stage), options.jobs, async ({ row, bytes }) => {
         const { outgoing, can } = locate(row);
         if (!dedicated.has(outgoing.path)) outgoing.dedicate({ store: store.name });
         dedicated.add(outgoing.path);
         const done = await withCan(row, (folder) => sendCan(stage, store, folder, row, options));
         if (done === 'busy') stage.say(`${can}: another process is at it, passed over`);
         else if (done === 'gone') stage.say(`${can}: cleared meanwhile`);
-        else if (typeof done === 'string') stage.reject({ as: 'row', file: can, line, reason: done }, bytes);
+        else if (typeof done === 'string') stage.reject({ as: 'row', file: can, line: null, reason: done }, bytes);
         else {
           await stage.receipt(done);
           await stage.flush();

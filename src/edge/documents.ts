@@ -2,7 +2,7 @@
 import { basename, dirname } from 'node:path';
 import { isModernReportId, trivialId } from '../record/identity.ts';
 import { type JsonError, onOneLine, readJson } from '../record/json.ts';
-import { dayForPath, parsePostName, uidOfMember } from '../record/names.ts';
+import { dayForPath, parseKey, parsePostName, uidOfMember } from '../record/names.ts';
 import { documentFacts, readPost } from '../record/post.ts';
 import { type MeasurementRow, type Provenance, parseRow } from '../record/rows.ts';
 import { describe, Malformed } from '../stream/errors.ts';
@@ -140,9 +140,7 @@ export class DocumentReader {
   async *#jsonl(source: Bytes, name: string | null, hint: boolean): AsyncGenerator<OpenedDocument> {
     for await (const { number, bytes, ended } of this.#kernel.lines(source, name, 'document')) {
       if (isBlank(bytes)) continue;
-      if (hint && number === 1 && bytes.subarray(0, 20).equals(Buffer.from('{"cannery":"reject",'))) {
-        this.#kernel.say(`${name ?? '-'}: looks like a file of rejects: --format rejects reads what is in it`);
-      }
+      if (hint && number === 1) this.#hint(bytes.toString('latin1', 0, 20), name ?? '-');
       let document: Buffer;
       try {
         document = this.#read(bytes);
@@ -158,6 +156,14 @@ export class DocumentReader {
     }
   }
 
+  /** What a file is, is never guessed from what a probe could write; but it may be said what it looks like. */
+  #hint(start: string, name: string): void {
+    if (start === '{"cannery":"reject",')
+      this.#kernel.say(`${name}: looks like rejects: --format rejects reads what is in them`);
+    if (/^\{"(?:format|content)":/.test(start))
+      this.#kernel.say(`${name}: looks like a post: --format post reads its content`);
+  }
+
   /** What a rejects file keeps, read as what it was when it was rejected. */
   async *#rejects(source: Bytes, name: string | null): AsyncGenerator<OpenedDocument> {
     for await (const { number, bytes } of this.#kernel.lines(source, name, 'row')) {
@@ -169,12 +175,13 @@ export class DocumentReader {
         this.#kernel.reject({ as: 'row', file: name, line: number, reason: (error as Error).message }, bytes);
         continue;
       }
-      yield* this.#kept(kept, name, number);
+      yield* this.#kept(kept);
     }
   }
 
-  async *#kept({ as, file, data }: Kept, name: string | null, line: number): AsyncGenerator<OpenedDocument> {
-    const refuse = (reason: string) => this.#kernel.reject({ as, file: name, line, reason }, data);
+  async *#kept({ as, file, line, data }: Kept): AsyncGenerator<OpenedDocument> {
+    // A second reject keeps the origin of the first.
+    const refuse = (reason: string) => this.#kernel.reject({ as, file, line, reason }, data);
     if (data === null) return refuse('a reject without bytes');
     try {
       if (as === 'post')
@@ -249,6 +256,8 @@ function formatOf(name: string | null, head: Buffer): Format {
   if (base.endsWith('.post')) return 'post';
   if (base.endsWith('.tar')) return 'tar';
   if (base.endsWith('.rejects')) return 'rejects';
+  if (parseKey((name ?? '').split('/').slice(-6).join('/'))?.kind === 'rows')
+    throw new Malformed('rows of an index, no measurements');
   if (/\.ya?ml(?:oo)?$/.test(base)) throw new Malformed('YAML reports are not read yet');
   if (isGzip(head)) throw new Malformed('gzip within gzip');
   return base.endsWith('.json') ? 'json' : 'jsonl';
@@ -257,6 +266,7 @@ function formatOf(name: string | null, head: Buffer): Format {
 interface Kept {
   as: RejectKind;
   file: string | null;
+  line: number | null;
   data: Buffer | null;
 }
 
@@ -265,6 +275,7 @@ function parseReject(bytes: Buffer): Kept {
     cannery?: unknown;
     as?: RejectKind;
     file?: string | null;
+    line?: number | null;
     data?: string | { format: string; data: string } | null;
   };
   try {
@@ -273,9 +284,9 @@ function parseReject(bytes: Buffer): Kept {
     throw new Error('no reject row: not JSON');
   }
   if (typeof row !== 'object' || row === null || row.cannery !== 'reject' || !row.as) throw new Error('no reject row');
-  const { as, file, data } = row;
+  const { as, file, line = null, data } = row;
   const kept = typeof data === 'string' ? Buffer.from(data) : data ? Buffer.from(data.data, 'base64') : null;
-  return { as, file: typeof file === 'string' ? file : null, data: kept };
+  return { as, file: typeof file === 'string' ? file : null, line, data: kept };
 }
 
 function firstLine(bytes: Buffer): Buffer {

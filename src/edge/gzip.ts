@@ -1,5 +1,5 @@
-// Gzip by members: a can's files are series of small gzip members, each readable by itself, which
-// together are one ordinary gzip file.
+// Gzip from pieces: texts are deflated by themselves and put together, as one member (a postcan) or as a series
+// of small ones, each readable by itself (lines).
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 
@@ -30,27 +30,33 @@ export function segmentSync(text: Uint8Array, level: number): Segment {
 /** A final, empty deflate block. */
 const LAST_BLOCK = Buffer.from([0x03, 0x00]);
 
-/** A gzip member of segments, in order. */
-export function memberOf(segments: Segment[]): Buffer {
-  let crc = 0;
-  let length = 0;
-  for (const { text } of segments) {
-    crc = zlib.crc32(text as Buffer, crc);
-    length += text.length;
+/** A gzip member that is written piece by piece, from segments in order. */
+export class MemberWriter {
+  #crc = 0;
+  #length = 0;
+
+  begin(): Buffer {
+    return HEADER;
   }
-  const trailer = Buffer.allocUnsafe(8);
-  trailer.writeUInt32LE(crc, 0);
-  trailer.writeUInt32LE(length % 2 ** 32, 4);
-  return Buffer.concat([HEADER, ...segments.map((s) => s.deflated), LAST_BLOCK, trailer]);
+
+  add({ deflated, text }: Segment): Buffer {
+    this.#crc = zlib.crc32(text as Buffer, this.#crc);
+    this.#length += text.length;
+    return deflated;
+  }
+
+  end(): Buffer {
+    const trailer = Buffer.allocUnsafe(8);
+    trailer.writeUInt32LE(this.#crc, 0);
+    trailer.writeUInt32LE(this.#length % 2 ** 32, 4);
+    return Buffer.concat([LAST_BLOCK, trailer]);
+  }
 }
 
-/** A gzip member of one text. */
-export async function member(text: Uint8Array, level: number): Promise<Buffer> {
-  const deflated = await deflateRaw(text, { level });
-  const trailer = Buffer.allocUnsafe(8);
-  trailer.writeUInt32LE(zlib.crc32(text as Buffer), 0);
-  trailer.writeUInt32LE(text.length % 2 ** 32, 4);
-  return Buffer.concat([HEADER, deflated, trailer]);
+/** A whole gzip member of segments. */
+export function memberOf(segments: Segment[]): Buffer {
+  const writer = new MemberWriter();
+  return Buffer.concat([writer.begin(), ...segments.map((one) => writer.add(one)), writer.end()]);
 }
 
 export const inflateMember = promisify(zlib.gunzip) as (b: Uint8Array, o?: zlib.ZlibOptions) => Promise<Buffer>;

@@ -62,7 +62,7 @@ export class HourPacker {
         if (!known) continue; // cleared meanwhile
         await this.#finishPosts(known.manifest);
         if (known.folder.state === 'held')
-          this.#report.say(`${can} is held: the store has other bytes under its name; see ${known.folder.dir}`);
+          this.#report.finding(can, `held: the store has other bytes under its name; see ${known.folder.dir}`);
         else rows.push(canRow(known.folder, known.manifest));
       }
     }

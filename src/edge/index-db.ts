@@ -1,7 +1,7 @@
 // The index: where each measurement's line lies. A row is kept small: the can's key and the report id
 // stand in tables of their own, a line's id holds its can and its number, and of a uid only what its can
 // does not tell is kept: the time, in microseconds since the epoch, and the hash.
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { parseCanName, parseKey, parseUid, timeOf } from '../record/names.ts';
 import { describe, Failure } from '../stream/errors.ts';
@@ -246,6 +246,7 @@ export class IndexDb {
   merge(other: string, store: string | undefined): { cans: number; lines: number } {
     const db = this.#db;
     if (!existsSync(other)) throw new Failure(`${other}: no such index`);
+    if (realpathSync(other) === realpathSync(this.path)) throw new Failure(`${other}: is the index itself`);
     db.prepare('ATTACH ? AS other').run(other);
     try {
       const id = db.pragma('other.application_id', { simple: true });

@@ -22,7 +22,6 @@ export interface ListedFile {
   /** Bucket folder of a report, `YYYY-MM-DD`. */
   bucket?: string;
   measurement_uid?: string;
-  can?: string;
   s3path?: string;
 }
 
@@ -111,11 +110,12 @@ function* listTree(folder: string, listing: Listing): Generator<ListedFile> {
   }
   for (const entry of entries) {
     const path = join(folder, entry.name);
+    if (entry.name.startsWith('.')) continue;
     if (entry.isDirectory()) yield* listTree(path, listing);
     else if (entry.isFile()) {
       const row = describeFile(path, lstatOf(path)?.size ?? 0);
       if (row) yield* selected(row, listing);
-      else if (!entry.name.startsWith('.')) listing.strangers.other++;
+      else listing.strangers.other++;
     } else listing.strangers.other++;
   }
 }

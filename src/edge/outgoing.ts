@@ -1,7 +1,7 @@
 // `outgoing/`: every can is a folder, and its state is the folder it lies in. One rename(2) commits both
 // files, the rows and the manifest together.
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { createReadStream, existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type CanName, canName, hourFolder, keyFolder, parseCanName } from '../record/names.ts';
 import { errno, Failure } from '../stream/errors.ts';
@@ -183,6 +183,19 @@ export class Outgoing {
     }
   }
 
+  /** Notes that a can has come into the store. */
+  noteUpload(): void {
+    writeFileSync(this.#uploadNote(), '');
+  }
+
+  newestUpload(): Date | undefined {
+    return statSync(this.#uploadNote(), { throwIfNoEntry: false })?.mtime;
+  }
+
+  #uploadNote(): string {
+    return join(this.path, '.newest-upload');
+  }
+
   /** What outgoing.json says. */
   purpose(): Partial<Purpose> {
     const path = join(this.path, 'outgoing.json');
@@ -294,7 +307,9 @@ export function locate(row: CanRow): { outgoing: Outgoing; can: string } {
     throw new Error('dir is not the folder of this can');
   const state = basename(dirname(row.dir));
   if (!(STATES as readonly string[]).includes(state)) throw new Error('dir does not lie in a state folder');
-  return { outgoing: new Outgoing(dirname(dirname(row.dir))), can: row.can };
+  const outgoing = new Outgoing(dirname(dirname(row.dir)));
+  if (!exists(outgoing.folder('ready'))) throw new Error(`${outgoing.path}: no outgoing folder`);
+  return { outgoing, can: row.can };
 }
 
 /** The receipt of a can as it lies now. */

@@ -1,6 +1,7 @@
 // What `status` tells: how far everything is, and what a person must look at.
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { Failure } from '../stream/errors.ts';
 import { Outgoing, STATES } from './outgoing.ts';
 import { noStrangers, spoolFolders, spoolPosts } from './spool.ts';
 
@@ -24,12 +25,16 @@ export interface Overview {
     index: string | null;
     cans: Record<string, { cans: number; bytes: number }>;
     held: string[];
-    /** When the newest can that still lies here was uploaded, or cleared; null when none was yet. */
+    /** When the last can came into the store; null when none has yet. */
     newest_upload: string | null;
   };
 }
 
+/** @throws Failure where a folder is not there: a mistyped path must not look healthy */
 export function overview(spool: string | undefined, to: string): Overview {
+  for (const path of spool === undefined ? [to] : [spool, to]) {
+    if (!existsSync(path)) throw new Failure(`${path}: no such folder`);
+  }
   return {
     ...(spool === undefined ? {} : { spool: spoolOverview(spool) }),
     outgoing: outgoingOverview(new Outgoing(to)),
@@ -68,9 +73,7 @@ function outgoingOverview(outgoing: Outgoing): Overview['outgoing'] {
     cans[state] = { cans: names.length, bytes };
   }
   const { host, store, index } = outgoing.purpose();
-  // Every upload moves a can into sent/, every clear one out of indexed/: the folder's time tells.
-  const sent = statSync(outgoing.folder('sent'), { throwIfNoEntry: false });
-  const uploaded = store !== undefined && sent ? sent.mtime.toISOString() : null;
+  const uploaded = outgoing.newestUpload()?.toISOString() ?? null;
   return {
     ...{ path: outgoing.path, host: host ?? null, store: store ?? null, index: index ?? null },
     ...{ cans, held: outgoing.cans('held'), newest_upload: uploaded },

@@ -1,5 +1,6 @@
-// Makes cans: two files of gzip members, with the same measurements in the same order. A large
-// measurement is deflated once and its bytes stand in both; small ones are deflated in groups.
+// Makes cans: two files with the same measurements in the same order. A large measurement is deflated once
+// and its bytes stand in both; small ones are deflated in groups. The lines are a series of gzip members, so that
+// one can be read by itself; the posts are one member, which every reader of gzip takes whole.
 import { createHash, type Hash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename } from 'node:fs/promises';
@@ -7,7 +8,7 @@ import { join } from 'node:path';
 import { lineHash, sha256 } from '../record/identity.ts';
 import { JSONL_EXT, keyFolder, POSTCAN_EXT, parseCanName } from '../record/names.ts';
 import { orderedMap } from '../stream/ordered.ts';
-import { member, memberOf, type Segment, segment, segmentSync } from './gzip.ts';
+import { MemberWriter, memberOf, type Segment, segment, segmentSync } from './gzip.ts';
 import type { CanFile, IndexRow } from './outgoing.ts';
 import { TAR_END, TarFrame } from './tar.ts';
 
@@ -40,11 +41,11 @@ interface FramedItem<O> extends Item<O> {
   padding: Buffer;
 }
 
-/** Measurements compressed together: one member in each file. */
+/** Measurements compressed together: a member of the jsonl, and a run of segments of the tar. */
 interface Batch<O> {
   items: FramedItem<O>[];
   jsonl: Buffer;
-  tar: Buffer;
+  tar: Segment[];
 }
 
 export interface PackOptions {
@@ -150,19 +151,23 @@ async function compressBatch<O>(items: FramedItem<O>[], level: number): Promise<
     const shared: Segment = await segment(line, level);
     const before = segmentSync(Buffer.concat([header, post.subarray(0, within.start)]), level);
     const after = segmentSync(Buffer.concat([post.subarray(within.end), padding]), level);
-    return { items, jsonl: memberOf([shared, segmentSync(LF, level)]), tar: memberOf([before, shared, after]) };
+    return { items, jsonl: memberOf([shared, segmentSync(LF, level)]), tar: [before, shared, after] };
   }
   const lines = Buffer.concat(items.flatMap((item) => [item.line, LF]));
   const posts = Buffer.concat(items.flatMap((item) => [item.header, item.post, item.padding]));
-  const [jsonl, tar] = await Promise.all([member(lines, level), member(posts, level)]);
-  return { items, jsonl, tar };
+  const [jsonl, tar] = await Promise.all([segment(lines, level), segment(posts, level)]);
+  return { items, jsonl: memberOf([jsonl]), tar: [tar] };
 }
 
-/** Bytes that the end of the tar may take in its own member. */
+/** Bytes that gzip's frame and the end of the tar may take. */
 const END_ROOM = 64;
 
+function deflatedSize(segments: Segment[]): number {
+  return segments.reduce((sum, { deflated }) => sum + deflated.length, 0);
+}
+
 function fitsAlone<O>(batch: Batch<O>, maxBytes: number): boolean {
-  return Math.max(batch.tar.length + END_ROOM, batch.jsonl.length) <= maxBytes;
+  return Math.max(deflatedSize(batch.tar) + END_ROOM, batch.jsonl.length) <= maxBytes;
 }
 
 /** A file being written, with its digests. */
@@ -201,6 +206,7 @@ class CanWriter<O> {
   #building: string;
   #tar: HashedFile;
   #jsonl: HashedFile;
+  #member = new MemberWriter();
   #rows: IndexRow[] = [];
   #items: PackedItem<O>[] = [];
 
@@ -222,7 +228,7 @@ class CanWriter<O> {
 
   /** True while the can stays within the limit with this batch. */
   fits(batch: Batch<O>, maxBytes: number): boolean {
-    const tar = this.#tar.bytes + batch.tar.length + END_ROOM;
+    const tar = this.#tar.bytes + deflatedSize(batch.tar) + END_ROOM;
     return Math.max(tar, this.#jsonl.bytes + batch.jsonl.length) <= maxBytes;
   }
 
@@ -245,13 +251,20 @@ class CanWriter<O> {
       const { member, post, origin } = item;
       this.#items.push({ member, bytes: post.length, sha256: sha256(post), unreadable, origin });
     }
-    await Promise.all([this.#tar.write(batch.tar), this.#jsonl.write(batch.jsonl)]);
+    await this.#writeTar(batch.tar);
+    await this.#jsonl.write(batch.jsonl);
+  }
+
+  async #writeTar(segments: Segment[]): Promise<void> {
+    if (this.#tar.bytes === 0) await this.#tar.write(this.#member.begin());
+    for (const one of segments) await this.#tar.write(this.#member.add(one));
   }
 
   /** Closes both files and gives the can its name. */
   async finish(nameOf: (files: CanFile[]) => string): Promise<BuiltCan<O>> {
     try {
-      await this.#tar.write(await member(TAR_END, 9));
+      await this.#writeTar([segmentSync(TAR_END, 9)]);
+      await this.#tar.write(this.#member.end());
       const digests = [await this.#tar.finish(), await this.#jsonl.finish()];
       const extensions = [POSTCAN_EXT, JSONL_EXT];
       const unnamed = extensions.map((ext, i) => ({ name: ext, s3path: '', ...digests[i]! }));

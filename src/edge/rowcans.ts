@@ -30,11 +30,12 @@ interface Group {
   test: string;
 }
 
-/** Group of a row: the bucket's day, else the day it was measured. @throws Error where it has neither */
+/** Group of a row: the bucket's day, else the day it was measured, else that of its arrival. @throws Error where it has none */
 export function groupOfRow(row: MeasurementRow): Group {
   const facts = documentFacts(row.document, readJson(row.document, { maxDepth: 502 }).value);
-  const day = dayForPath(row.bucket_date) ?? dayForPath(facts.measurement_start_time);
-  if (day === undefined) throw new Error('neither bucket_date nor measurement_start_time tells a day');
+  const arrival = row.measurement_uid === null ? undefined : parseUid(row.measurement_uid)?.hour.slice(0, 8);
+  const day = dayForPath(row.bucket_date) ?? dayForPath(facts.measurement_start_time) ?? arrival;
+  if (day === undefined) throw new Error('neither bucket_date, measurement_start_time nor measurement_uid tells a day');
   return { day, cc: ccForPath(facts.probe_cc), test: testForPath(facts.test) };
 }
 
@@ -44,6 +45,8 @@ export class RowPacker {
   #waiting = new Map<string, Buffer[]>();
   #held = 0;
   #groups = new Map<string, Group>();
+  /** Cans that waited and were given before. */
+  #given = new Set<string>();
 
   constructor(outgoing: Outgoing) {
     this.#outgoing = outgoing;
@@ -58,7 +61,9 @@ export class RowPacker {
     for (const state of ['indexed', 'sent', 'ready'] as const) {
       for (const can of this.#outgoing.cans(state)) {
         const known = this.#outgoing.open(can);
-        if (known) rows.push(canRow(known.folder, known.manifest));
+        if (!known) continue;
+        rows.push(canRow(known.folder, known.manifest));
+        this.#given.add(can);
       }
     }
     return rows;
@@ -133,7 +138,10 @@ export class RowPacker {
     // Only now it is known which cans make the generation.
     const cans = manifests.map(({ can }) => can);
     const id = createHash('sha256').update(cans.join('\n')).digest('hex').slice(0, 16);
-    for (const manifest of manifests) yield this.#commit({ ...manifest, generation: { id, cans } });
+    for (const manifest of manifests) {
+      const row = this.#commit({ ...manifest, generation: { id, cans } });
+      if (!this.#given.has(row.can)) yield row;
+    }
   }
 
   /** The same rows were packed before and wait still: that can stays, this one goes. */

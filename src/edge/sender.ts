@@ -38,6 +38,7 @@ export async function sendCan(
       }
     }
     folder.move('sent');
+    folder.outgoing.noteUpload();
   }
   return { ...row, ...canRow(folder, manifest), uploaded: store.name };
 }
