@@ -410,10 +410,9 @@ for line in gzip.open(sys.argv[1]):
     posts: `python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1], "r:gz").extractall()' "$1"`,
   },
   {
-    name: 'gzip.open',
+    name: 'r|gz',
     installed: 'command -v python3',
-    posts: `python3 -c 'import gzip, sys, tarfile
-with gzip.open(sys.argv[1]) as g, tarfile.open(fileobj=g, mode="r|") as t: t.extractall()' "$1"`,
+    posts: `python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1], "r|gz").extractall()' "$1"`,
   },
   {
     name: 'Node.js',

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 let file = '';
 let detail = false;
 let summary = '';
+let notOk = 0;
 
 for await (const line of createInterface({ input: process.stdin })) {
   if (line.startsWith('# Subtest: ')) file = line.slice(11).replace(/^build\//, '');
@@ -16,6 +17,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   }
   const [name, skip] = text.split(/ # SKIP ?/);
   detail = not !== undefined;
+  if (not) notOk++;
   if (not) console.log(`not ok: ${file}: ${text}`);
   else if (skip !== undefined) console.log(`skipped: ${file}: ${name}: ${skip || 'no reason given'}`);
   else if (indent === '') console.log(`ok: ${text.replace(/^build\//, '').replace(/ # time=(.*)$/, ' ($1)')}`);
@@ -23,7 +25,8 @@ for await (const line of createInterface({ input: process.stdin })) {
 
 // tap counts every assertion in its last comment; a file that dies before its first counts as failed.
 const count = (name) => Number(new RegExp(`\\b${name}: (\\d+)`).exec(summary)?.[1] ?? 0);
-const failed = summary === '' ? 1 : count('fail');
+// A subtest can fail without a failed assertion of its own.
+const failed = summary === '' ? 1 : Math.max(count('fail'), notOk > 0 ? 1 : 0);
 const skipped = count('skip');
 console.log(`${count('pass')} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
 process.exit(failed === 0 && count('pass') > 0 ? 0 : 1);

@@ -65,5 +65,14 @@ async function* fileRows(stage: Stage): AsyncGenerator<string> {
 }
 
 function sizeOf(files: string[]): number {
-  return files.reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0);
+  return files.reduce((sum, file) => sum + sizeOrNone(file), 0);
+}
+
+/** What is wrong with a file is said when it is read. */
+function sizeOrNone(file: string): number {
+  try {
+    return statSync(file).size;
+  } catch {
+    return 0;
+  }
 }

@@ -30,9 +30,10 @@ export default verb({
 
 function merge(stage: Stage, index: IndexDb, files: string[], store: string | undefined): void {
   for (const file of files) {
-    const { cans, lines } = index.merge(file, store === undefined ? undefined : storeName(store));
+    const { cans, lines, unusable } = index.merge(file, store === undefined ? undefined : storeName(store));
     stage.tally('cans', cans);
     stage.tally('lines', lines);
+    if (unusable > 0) stage.finding(file, `${unusable} rows without a key or a line number were left out`);
   }
 }
 

@@ -1,7 +1,7 @@
 import { KINDS, type Kind, listPath, noStrangers } from '../edge/listing.ts';
 import { compactTest, timeOf } from '../record/names.ts';
 import { describe, UsageError } from '../stream/errors.ts';
-import { flag, list, number, type OptionSpec, verb } from '../stream/verb.ts';
+import { flag, list, type OptionSpec, seconds, verb } from '../stream/verb.ts';
 
 /** Without --kind, each measurement once: posts, lines of cans and reports, but no postcans. */
 const USUAL: Kind[] = ['post', 'jsonl', 'report'];
@@ -55,7 +55,7 @@ export default verb({
   operands: 'PATH...',
   options: {
     due: flag('--due', 'only posts of hours that have ended'),
-    settle: number('--settle <seconds>', 'an hour is due this long after its end', 300, 0, 86_400 * 365),
+    settle: seconds('--settle <seconds>', 'an hour is due this long after its end', 300, 86_400 * 365),
     now,
     cc: list('--cc <countries>', 'only these countries, as IT,IR', country),
     test: list('--test <names>', 'only these tests, as web_connectivity or webconnectivity', (name) =>

@@ -6,7 +6,7 @@ import { packSpool } from '../edge/packspool.ts';
 import { lockSpool } from '../edge/spool.ts';
 import { isHostId } from '../record/names.ts';
 import { Failure, UsageError } from '../stream/errors.ts';
-import { bytes, flag, number, text, verb } from '../stream/verb.ts';
+import { bytes, flag, number, seconds, text, verb } from '../stream/verb.ts';
 
 export default verb({
   summary: 'pack posts, or measurement rows, into cans, and remove the posts that are safe inside',
@@ -18,7 +18,7 @@ export default verb({
     maxBytes: bytes('--max-bytes <bytes>', 'largest can, compressed', 20_000_000),
     level: number('--level <n>', 'of compression, 1 to 9', 6, 1, 9),
     maxDepth: number('--max-depth <levels>', 'deepest nesting of a post', 500, 1, 100_000),
-    wait: number('--wait <seconds>', 'how long to wait for another postcan to end', 0, 0, 86_400),
+    wait: seconds('--wait <seconds>', 'how long to wait for another postcan to end', 0, 86_400),
     rows: flag('--rows', 'pack measurement rows of standard input, and no posts'),
     end: { ...flag('--no-end', 'with --rows: the stream has no end row'), initial: true },
   },

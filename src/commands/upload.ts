@@ -19,12 +19,10 @@ export default verb({
     const [spec, ...more] = operands;
     if (spec === undefined || more.length > 0) throw new UsageError('one store: s3://bucket[/prefix] or a folder');
     const store = await openStore(spec, { attempts: options.attempts, onRetry: (message) => stage.say(message) });
-    const dedicated = new Set<string>();
     try {
       await forEachOf(canRows(stage), options.jobs, async ({ row, bytes }) => {
         const { outgoing, can } = locate(row);
-        if (!dedicated.has(outgoing.path)) outgoing.dedicate({ store: store.name });
-        dedicated.add(outgoing.path);
+        outgoing.check({ store: store.name });
         const done = await withCan(row, (folder) => sendCan(stage, store, folder, row, options));
         if (done === 'busy') stage.say(`${can}: another process is at it, passed over`);
         else if (done === 'gone') stage.say(`${can}: cleared meanwhile`);

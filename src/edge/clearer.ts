@@ -1,7 +1,7 @@
 // The end of a local can: it is in the store, in the index, and none of its posts is left in the spool.
 import { rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { sha256 } from '../record/identity.ts';
 import { errno } from '../stream/errors.ts';
 import { lstatOf } from './files.ts';
@@ -12,6 +12,7 @@ export async function clearCan(folder: CanFolder): Promise<'cleared' | { refused
   if (folder.state !== 'indexed') return { refused: `${folder.state}, not indexed: only indexed cans are cleared` };
   const { spool, posts } = folder.manifest();
   for (const { file, bytes, sha256: digest } of spool === undefined ? [] : posts) {
+    if (!lstatOf(join(spool!, dirname(file)))?.isDirectory()) continue; // gone, or a link
     const path = join(spool!, file);
     const stat = lstatOf(path);
     if (!stat?.isFile() || stat.size !== bytes || sha256(await readFile(path)) !== digest) continue;

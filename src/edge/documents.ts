@@ -3,9 +3,9 @@ import { basename, dirname } from 'node:path';
 import { isModernReportId, trivialId } from '../record/identity.ts';
 import { type JsonError, onOneLine, readJson } from '../record/json.ts';
 import { dayForPath, parseKey, parsePostName, uidOfMember } from '../record/names.ts';
-import { documentFacts, readPost } from '../record/post.ts';
-import { type MeasurementRow, type Provenance, parseRow } from '../record/rows.ts';
-import { describe, Malformed } from '../stream/errors.ts';
+import { documentFacts, FACT_NAMES, NO_LINE, readPost } from '../record/post.ts';
+import { type MeasurementRow, type Provenance, parseRow, ROW_DEPTH } from '../record/rows.ts';
+import { describe, Malformed, UsageError } from '../stream/errors.ts';
 import { type Line, readAll } from '../stream/lines.ts';
 import type { Reject, RejectKind } from '../stream/rejects.ts';
 import { isGzip } from './gzip.ts';
@@ -30,6 +30,9 @@ export interface DocumentKernel {
   took(): void;
   reject(reject: Reject, bytes: Uint8Array | null): void;
   say(message: string): void;
+  tally(name: string): void;
+  /** @throws where this is the file that rejects are written to */
+  refuseRejects(path: string): void;
 }
 
 export interface OpenedDocument {
@@ -127,8 +130,12 @@ export class DocumentReader {
   /** One document a line; or, where the first line is not one by itself, one document over many lines. */
   async *#json(source: Bytes, name: string | null): AsyncGenerator<OpenedDocument> {
     const { maxLine } = this.#limits;
-    const first = await peek(source, (chunk, held) => chunk.includes(0x0a) || held > maxLine);
-    const line = firstLine(first.head);
+    let begun = false;
+    const first = await peek(source, (chunk, held) => {
+      begun ||= chunk.some((c) => c > 0x20);
+      return (begun && chunk.includes(0x0a)) || held > maxLine;
+    });
+    const line = firstLine(first.head.subarray(first.head.findIndex((c) => c > 0x20)));
     if (isBlank(line) || this.#parse(line)) return yield* this.#jsonl(first.all, name, false);
     const whole = await peek(first.all, (_, held) => held > maxLine);
     const document = whole.ended ? this.#parse(whole.head) : undefined;
@@ -138,6 +145,8 @@ export class DocumentReader {
   }
 
   async *#jsonl(source: Bytes, name: string | null, hint: boolean): AsyncGenerator<OpenedDocument> {
+    // In a can, {} holds the place of a post that nobody could read.
+    const isCan = parseKey(keyOfPath(name)) !== undefined;
     for await (const { number, bytes, ended } of this.#kernel.lines(source, name, 'document')) {
       if (isBlank(bytes)) continue;
       if (hint && number === 1) this.#hint(bytes.toString('latin1', 0, 20), name ?? '-');
@@ -152,7 +161,8 @@ export class DocumentReader {
         );
         continue;
       }
-      yield this.#document(document, name);
+      if (isCan && document.equals(NO_LINE)) this.#kernel.tally('placeholders');
+      else yield this.#document(document, name);
     }
   }
 
@@ -175,13 +185,14 @@ export class DocumentReader {
         this.#kernel.reject({ as: 'row', file: name, line: number, reason: (error as Error).message }, bytes);
         continue;
       }
-      yield* this.#kept(kept);
+      yield* this.#kept(kept, name, number);
     }
   }
 
-  async *#kept({ as, file, line, data }: Kept): AsyncGenerator<OpenedDocument> {
-    // A second reject keeps the origin of the first.
-    const refuse = (reason: string) => this.#kernel.reject({ as, file, line, reason }, data);
+  async *#kept({ as, file, line, data }: Kept, name: string | null, number: number): AsyncGenerator<OpenedDocument> {
+    // A second reject keeps the origin of the first, where that had one.
+    const origin = file === null && line === null ? { file: name, line: number } : { file, line };
+    const refuse = (reason: string) => this.#kernel.reject({ as, ...origin, reason }, data);
     if (data === null) return refuse('a reject without bytes');
     try {
       if (as === 'post')
@@ -195,9 +206,11 @@ export class DocumentReader {
       } else if (as === 'file') {
         const row = parseRow(data);
         if (row.kind !== 'file') return refuse('no file row');
+        this.#kernel.refuseRejects(row.file);
         yield* this.file(row.file, 'auto');
       } else refuse('a request for a measurement, which get can read');
     } catch (error) {
+      if (error instanceof UsageError) throw error;
       refuse((error as Error).message);
     }
   }
@@ -214,7 +227,7 @@ export class DocumentReader {
   #read(bytes: Buffer): Buffer {
     let doc: ReturnType<typeof readJson>;
     try {
-      doc = readJson(bytes, { maxDepth: this.#limits.maxDepth });
+      doc = readJson(bytes, { maxDepth: this.#limits.maxDepth, names: [] });
     } catch (error) {
       throw new Error(`not JSON: ${(error as JsonError).message}`);
     }
@@ -229,7 +242,10 @@ export class DocumentReader {
 
 /** A legacy record has the trivial id of its raw bytes; a modern line without its postcan has none. */
 function legacyUid(document: Buffer): string | null {
-  const { report_id, measurement_start_time } = documentFacts(document, readJson(document).value);
+  const { report_id, measurement_start_time } = documentFacts(
+    document,
+    readJson(document, { maxDepth: ROW_DEPTH, names: FACT_NAMES }).value,
+  );
   return report_id !== undefined && isModernReportId(report_id)
     ? null
     : trivialId(document, dayForPath(measurement_start_time));
@@ -249,6 +265,11 @@ function uidOfPost(path: string): string | null {
   return parsePostName(basename(path).replace(/\.gz$/, ''))?.uid ?? null;
 }
 
+/** The last six parts of a path, which are the key of a can's file in a store. */
+function keyOfPath(path: string | null): string {
+  return (path ?? '').split('/').slice(-6).join('/');
+}
+
 /** By magic bytes where there are any, else by name; standard input without magic is JSON lines. */
 function formatOf(name: string | null, head: Buffer): Format {
   if (isTar(head)) return 'tar';
@@ -256,8 +277,7 @@ function formatOf(name: string | null, head: Buffer): Format {
   if (base.endsWith('.post')) return 'post';
   if (base.endsWith('.tar')) return 'tar';
   if (base.endsWith('.rejects')) return 'rejects';
-  if (parseKey((name ?? '').split('/').slice(-6).join('/'))?.kind === 'rows')
-    throw new Malformed('rows of an index, no measurements');
+  if (parseKey(keyOfPath(name))?.kind === 'rows') throw new Malformed('rows of an index, no measurements');
   if (/\.ya?ml(?:oo)?$/.test(base)) throw new Malformed('YAML reports are not read yet');
   if (isGzip(head)) throw new Malformed('gzip within gzip');
   return base.endsWith('.json') ? 'json' : 'jsonl';

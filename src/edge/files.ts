@@ -171,11 +171,11 @@ export function readRange(path: string, offset: number, length: number): Buffer 
   const fd = openSync(path, 'r');
   try {
     const size = fstatSync(fd).size;
-    if (offset + length > size) throw new Error(`${path}: ends at ${size}, before byte ${offset + length}`);
+    if (offset + length > size) throw new Malformed(`${path}: ends at ${size}, before byte ${offset + length}`);
     const bytes = Buffer.allocUnsafe(length);
     for (let done = 0; done < length; ) {
       const n = readSync(fd, bytes, done, length - done, offset + done);
-      if (n === 0) throw new Error(`${path}: ends before byte ${offset + length}`);
+      if (n === 0) throw new Malformed(`${path}: ends before byte ${offset + length}`);
       done += n;
     }
     return bytes;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { sha256, uidHash } from '../record/identity.ts';
 import { canName, parseHourFolder, parsePostName } from '../record/names.ts';
 import { NO_LINE, readPost } from '../record/post.ts';
-import { describe, errno } from '../stream/errors.ts';
+import { describe, errno, Malformed } from '../stream/errors.ts';
 import { orderedMap } from '../stream/ordered.ts';
 import { commitCan, postsOf, type Reporter, sealCan } from './commit.ts';
 import { type FileIdentity, type FileRead, fsyncFolder, isSameFile, lstatOf, readRegularFile } from './files.ts';
@@ -39,6 +39,8 @@ export class HourPacker {
   #report: Reporter;
   /** Posts that recovery removed; a row of theirs may still come. */
   #finished = new Set<string>();
+  /** Hour folders with a can whose manifest is damaged. */
+  #blocked = new Set<string>();
   /** Posts that are in a can and could not be removed: they must not be packed again. */
   #stuck = new Set<string>();
 
@@ -58,8 +60,8 @@ export class HourPacker {
     const rows: CanRow[] = [];
     for (const state of ['held', 'indexed', 'sent', 'ready'] as const) {
       for (const can of this.#outgoing.cans(state)) {
-        const known = this.#outgoing.open(can);
-        if (!known) continue; // cleared meanwhile
+        const known = this.#open(can);
+        if (!known) continue; // cleared meanwhile, or damaged
         await this.#finishPosts(known.manifest);
         if (known.folder.state === 'held')
           this.#report.finding(can, `held: the store has other bytes under its name; see ${known.folder.dir}`);
@@ -69,12 +71,26 @@ export class HourPacker {
     return rows;
   }
 
+  /** Which posts a damaged can holds, nobody knows: those of its group stay until a person has looked. */
+  #open(can: string): ReturnType<Outgoing['open']> {
+    try {
+      return this.#outgoing.open(can);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      const folder = can.slice(0, can.indexOf('.'));
+      this.#blocked.add(folder);
+      this.#report.finding(can, `${error.message}; the posts of ${folder} stay until it is mended`);
+      return undefined;
+    }
+  }
+
   async #finishPosts(manifest: Manifest): Promise<void> {
     const touched = new Set<string>();
     for (const { file, bytes, sha256: digest } of manifest.posts) {
       const [folder, name] = file.split('/') as [string, string];
       if (!parseHourFolder(folder) || !parsePostName(name)) continue; // a row can: its posts never were in a spool
       touched.add(folder);
+      if (!lstatOf(join(this.#spool, folder))?.isDirectory()) continue;
       const path = join(this.#spool, file);
       const stat = lstatOf(path);
       if (!stat?.isFile() || stat.size !== bytes) continue;
@@ -105,6 +121,12 @@ export class HourPacker {
 
   /** Packs posts of one hour folder; every can is given when it is ready and its posts are gone. */
   async *pack(folder: string, posts: ListedPost[]): AsyncGenerator<CanRow> {
+    if (this.#blocked.has(folder)) return this.#report.tally('skipped', posts.length);
+    if (!lstatOf(join(this.#spool, folder))?.isDirectory() && lstatOf(join(this.#spool, folder))) {
+      const path = join(this.#spool, folder);
+      const reason = 'a link or a file, where a folder of posts was expected: not followed';
+      return this.#report.reject({ as: 'file', file: path, line: null, reason }, fileRow(path));
+    }
     const group = parseHourFolder(folder)!;
     const { host } = this.#options;
     // Names sort by arrival. A post that is listed twice is one post.

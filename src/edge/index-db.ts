@@ -1,7 +1,7 @@
 // The index: where each measurement's line lies. A row is kept small: the can's key and the report id
 // stand in tables of their own, a line's id holds its can and its number, and of a uid only what its can
 // does not tell is kept: the time, in microseconds since the epoch, and the hash.
-import { existsSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { parseCanName, parseKey, parseUid, timeOf } from '../record/names.ts';
 import { describe, Failure } from '../stream/errors.ts';
@@ -73,6 +73,13 @@ export interface Found {
   unreadable: number;
 }
 
+export interface Merged {
+  cans: number;
+  lines: number;
+  /** Rows of a foreign table without a key or a line number. */
+  unusable: number;
+}
+
 export interface MemberPlace {
   first_line: number;
   offset: number;
@@ -94,7 +101,7 @@ export class IndexDb {
     this.path = path;
     if (mode === 'read' && !existsSync(path)) throw new Failure(`${path}: no such index`);
     try {
-      this.#db = new Database(path, { readonly: mode === 'read', timeout: 60_000 });
+      this.#db = open(path, mode);
       this.#check(mode);
     } catch (error) {
       if (error instanceof Failure) throw error;
@@ -106,17 +113,17 @@ export class IndexDb {
 
   #check(mode: 'read' | 'write'): void {
     const db = this.#db;
-    if (mode === 'write') {
-      if (statSync(this.path).size === 0) this.#create();
-      // better-sqlite3 is built with NORMAL for WAL, which may lose the last commits when power goes.
-      db.pragma('journal_mode = WAL');
-      db.pragma('synchronous = FULL');
-    }
+    if (mode === 'write' && statSync(this.path).size === 0) this.#create();
     if (db.pragma('application_id', { simple: true }) !== APPLICATION_ID)
       throw new Failure(`${this.path}: a database, but not an index of cannery's`);
     const version = db.pragma('user_version', { simple: true });
     if (version !== SCHEMA_VERSION)
       throw new Failure(`${this.path}: schema version ${version}, and this cannery knows ${SCHEMA_VERSION}`);
+    if (mode === 'write') {
+      // better-sqlite3 is built with NORMAL for WAL, which may lose the last commits when power goes.
+      db.pragma('journal_mode = WAL');
+      db.pragma('synchronous = FULL');
+    }
     db.pragma('cache_size = -32000');
     db.pragma('wal_autocheckpoint = 8000'); // 32 MB: fewer copies of pages that change again
   }
@@ -243,12 +250,12 @@ export class IndexDb {
    * Adds the rows of another index: one of ours, or any SQLite file with a table or view `jsonl` of the five
    * columns (cans that others made: without members and hashes), whose keys lie in `store`.
    */
-  merge(other: string, store: string | undefined): { cans: number; lines: number } {
+  merge(other: string, store: string | undefined): Merged {
     const db = this.#db;
     if (!existsSync(other)) throw new Failure(`${other}: no such index`);
     if (realpathSync(other) === realpathSync(this.path)) throw new Failure(`${other}: is the index itself`);
-    db.prepare('ATTACH ? AS other').run(other);
     try {
+      db.prepare('ATTACH ? AS other').run(other);
       const id = db.pragma('other.application_id', { simple: true });
       if (id !== APPLICATION_ID) return db.transaction(() => this.#mergeForeign(other, store)).immediate();
       const version = db.pragma('other.user_version', { simple: true });
@@ -261,11 +268,12 @@ export class IndexDb {
       throw error;
     } finally {
       this.#statements.clear();
-      db.exec('DETACH other');
+      const attached = db.pragma('database_list') as { name: string }[];
+      if (attached.some(({ name }) => name === 'other')) db.exec('DETACH other');
     }
   }
 
-  #mergeOurs(): { cans: number; lines: number } {
+  #mergeOurs(): Merged {
     type Can = {
       id: number;
       store: string;
@@ -276,7 +284,7 @@ export class IndexDb {
       generation: string | null;
       superseded: number;
     };
-    const counts = { cans: 0, lines: 0 };
+    const counts = { cans: 0, lines: 0, unusable: 0 };
     for (const can of this.#sql('SELECT * FROM other.can ORDER BY id').all() as Can[]) {
       const known = this.#sql('SELECT id, sha256 FROM can WHERE s3path = ? AND store = ?').get(can.s3path, can.store) as
         | { sha256: string }
@@ -305,31 +313,35 @@ export class IndexDb {
     return counts;
   }
 
-  #mergeForeign(other: string, store: string | undefined): { cans: number; lines: number } {
+  #mergeForeign(other: string, store: string | undefined): Merged {
     const columns = this.#db.prepare("SELECT name FROM pragma_table_info('jsonl', 'other')").pluck().all();
     const wanted = ['report_id', 'input', 's3path', 'linenum', 'measurement_uid'];
     if (!wanted.every((name) => columns.includes(name)))
       throw new Failure(`${other}: neither an index of cannery's nor a table jsonl with ${wanted.join(', ')}`);
     if (store === undefined)
       throw new Failure(`${other}: its table jsonl does not tell where the keys lie: give --store`);
-    const last = this.#db.prepare('SELECT coalesce(max(id), 0) FROM can').pluck().get();
+    const usable = `typeof(j.s3path) = 'text' AND j.s3path <> '' AND typeof(j.linenum) = 'integer' AND j.linenum BETWEEN 0 AND ${LINES - 1}`;
     const cans = this.#db
       .prepare(
-        `INSERT INTO can (store, s3path, class) SELECT ?, s3path, 'foreign' FROM (SELECT DISTINCT s3path FROM other.jsonl)
+        `INSERT INTO can (store, s3path, class) SELECT ?, s3path, 'foreign' FROM (SELECT DISTINCT s3path FROM other.jsonl j WHERE ${usable})
          WHERE s3path NOT IN (SELECT s3path FROM main.can WHERE store = ?) ORDER BY s3path`,
       )
       .run(store, store).changes;
     this.#db.exec("INSERT OR IGNORE INTO report (report_id) SELECT DISTINCT coalesce(report_id, '') FROM other.jsonl");
-    // One line that is listed twice is one line.
+    // One line that is listed twice is one line, and what we know of our own cans is better.
     const lines = this.#db
       .prepare(
         `INSERT OR IGNORE INTO line
          SELECT can.id * ${LINES} + j.linenum, report.id, coalesce(j.input, ''), NULL, NULL, nullif(j.measurement_uid, ''), NULL, 0
-         FROM other.jsonl j JOIN main.can ON can.s3path = j.s3path AND can.store = ? AND can.id > ?
-         JOIN main.report ON report.report_id = coalesce(j.report_id, '') WHERE j.linenum BETWEEN 0 AND ${LINES - 1}`,
+         FROM other.jsonl j JOIN main.can ON can.s3path = j.s3path AND can.store = ? AND can.class = 'foreign'
+         JOIN main.report ON report.report_id = coalesce(j.report_id, '') WHERE ${usable}`,
       )
-      .run(store, last).changes;
-    return { cans, lines };
+      .run(store).changes;
+    const unusable = this.#db
+      .prepare(`SELECT count(*) FROM other.jsonl j WHERE NOT coalesce(${usable}, 0)`)
+      .pluck()
+      .get();
+    return { cans, lines, unusable: unusable as number };
   }
 
   // --- looking up
@@ -365,6 +377,30 @@ export class IndexDb {
   }
 }
 
+/**
+ * A reader of a file in WAL mode writes a file beside it. Where it may not (a mirror on read-only media) and no writer is at
+ * work, the index is read into memory, said to be in the older mode, and asked there.
+ */
+function open(path: string, mode: 'read' | 'write'): Database.Database {
+  const db = new Database(path, { readonly: mode === 'read', timeout: 60_000 });
+  if (mode === 'write') return db;
+  try {
+    db.prepare('SELECT 1 FROM sqlite_master').get();
+    return db;
+  } catch (error) {
+    const code = String((error as { code?: string }).code);
+    const readOnly = /^SQLITE_(?:CANTOPEN|READONLY)/.test(code);
+    if (!readOnly || existsSync(`${path}-wal`) || statSync(path).size > LARGEST_COPY) throw error;
+    db.close();
+    const bytes = readFileSync(path);
+    bytes[18] = 1; // write and read version: 2 is WAL
+    bytes[19] = 1;
+    return new Database(bytes, { readonly: true });
+  }
+}
+
+const LARGEST_COPY = 2_000_000_000;
+
 interface NewCan {
   store: string;
   s3path: string;
@@ -381,6 +417,8 @@ function splitUid(uid: string | null, can: { cc: string; test: string } | undefi
   if (
     parsed === undefined ||
     time === undefined ||
+    time < 0 || // SQLite's strftime and microseconds in a double hold from 1970 to 2255
+    time > 9e12 ||
     !/^\.\d{6}_[0-9a-f]{16}$/.test(`${parsed.slice(14, 22)}${parsed.slice(-16)}`)
   ) {
     return { time: null, hash: null, text: uid };

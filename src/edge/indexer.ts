@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { JSONL_EXT, keyFolder, parseCanName } from '../record/names.ts';
+import { describe, Malformed } from '../stream/errors.ts';
 import { withCan } from './canrows.ts';
 import type { Reporter } from './commit.ts';
 import type { IndexDb } from './index-db.ts';
@@ -27,7 +28,14 @@ export class Indexer {
     const { outgoing } = locate(row);
     if (!this.#dedicated.has(outgoing.path)) outgoing.dedicate({ index: resolve(this.#index.path) });
     this.#dedicated.add(outgoing.path);
-    return withCan(row, async (folder) => this.#step(row, folder));
+    return withCan(row, async (folder) => {
+      try {
+        return this.#step(row, folder);
+      } catch (error) {
+        if (error instanceof Malformed) return { refused: error.message };
+        throw error;
+      }
+    });
   }
 
   #step(row: CanRow, folder: CanFolder): Recorded {
@@ -41,7 +49,10 @@ export class Indexer {
 
     const siblings = this.#siblings(folder, manifest, store);
     if (!siblings) return { generation, waits: true };
-    const cans = [folder, ...siblings].map((each) => ({ manifest: each.manifest(), rows: () => rowsOf(each) }));
+    const cans = [folder, ...siblings].map((each) => {
+      const own = each.manifest();
+      return { manifest: own, rows: () => rowsOf(each, own) };
+    });
     const superseded = this.#index.insertCans(store, cans);
     for (const key of superseded)
       this.#report.say(`${key}: superseded, its rows are gone from the index; the store keeps it`);
@@ -69,7 +80,18 @@ export class Indexer {
   }
 }
 
-function rowsOf(folder: CanFolder): IndexRow[] {
-  const lines = readFileSync(folder.file('rows.jsonl'), 'utf8').split('\n');
-  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as IndexRow);
+/** @throws Malformed where they are not all there: such a can must not count as indexed */
+function rowsOf(folder: CanFolder, { measurements }: Manifest): IndexRow[] {
+  let rows: IndexRow[];
+  try {
+    const lines = readFileSync(folder.file('rows.jsonl'), 'utf8').split('\n');
+    rows = lines.filter((line) => line !== '').map((line) => JSON.parse(line) as IndexRow);
+  } catch (error) {
+    throw new Malformed(`damaged: rows.jsonl: ${describe(error)}`);
+  }
+  const inOrder = rows.every((row, n) => row.linenum === n && /^[0-9a-f]{16}$/.test(row.hash));
+  if (!inOrder || rows.length !== measurements) {
+    throw new Malformed(`damaged: rows.jsonl has ${rows.length} rows of ${measurements} measurements`);
+  }
+  return rows;
 }

@@ -20,6 +20,7 @@ export function tryLock(path: string, waitMs = 0, mustExist = false): Lock | und
     throw new Error(`${path}: cannot be opened as a lock: ${(error as Error).message}`);
   }
   try {
+    db.pragma('journal_mode = MEMORY'); // no file beside the lock, which may move with its folder
     db.exec('BEGIN EXCLUSIVE');
   } catch (error) {
     db.close();

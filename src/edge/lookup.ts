@@ -1,14 +1,18 @@
 // One line out of a can, in one ranged read; never another line's bytes.
 import { lineHash } from '../record/identity.ts';
 import { readJson } from '../record/json.ts';
-import { lookupKeys } from '../record/post.ts';
-import { Malformed } from '../stream/errors.ts';
+import { KEY_NAMES, lookupKeys, NO_LINE } from '../record/post.ts';
+import { ROW_DEPTH } from '../record/rows.ts';
+import { describe, errno, Malformed } from '../stream/errors.ts';
 import { inflateMember, isGzip } from './gzip.ts';
 import type { Found, IndexDb } from './index-db.ts';
 import { inflate, peekBytes } from './source.ts';
 import type { Store } from './store.ts';
 
 const LF = 0x0a;
+
+/** Faults of the system that belong to one can. */
+const OWN = new Set(['ENOENT', 'EACCES', 'EISDIR', 'ENOTDIR', 'EIO', 'ENAMETOOLONG']);
 
 /**
  * The line that a look-up found.
@@ -22,10 +26,20 @@ export async function readLine(index: IndexDb, store: Store, found: Found, maxLi
     throw new Malformed(`unreadable: its bytes are in ${postcan}, member ${folder}/${found.measurement_uid}.post`);
   }
   const place = index.member(found.can, linenum);
-  const line = place
-    ? await lineOfMember(store, s3path, place.offset, place.length, linenum - place.first_line, maxLine)
-    : await lineOfStream(store, s3path, linenum, maxLine);
+  let line: Buffer | undefined;
+  try {
+    line = place
+      ? await lineOfMember(store, s3path, place.offset, place.length, linenum - place.first_line, maxLine)
+      : await lineOfStream(store, s3path, linenum, maxLine);
+  } catch (error) {
+    // What is wrong with one can is told of it; a store that is away is not.
+    const own = error instanceof Malformed || OWN.has(errno(error) ?? '');
+    if (!own) throw error;
+    const reason = describe(error);
+    throw new Malformed(reason.includes(s3path) ? reason : `${s3path}: ${reason}`);
+  }
   if (line === undefined) throw new Malformed(`${s3path}: ends before line ${linenum}`);
+  if (!found.hash && line.equals(NO_LINE)) throw new Malformed(`${s3path}: line ${linenum} is {}: the body is lost`);
   if (!isTheLine(line, found)) throw new Malformed(`${s3path}: line ${linenum} is not the one that was indexed`);
   return line;
 }
@@ -34,7 +48,7 @@ function isTheLine(line: Buffer, { hash, report_id, input }: Found): boolean {
   if (hash) return lineHash(line) === hash.toString('hex');
   // Nobody kept a hash of a line that others wrote: it must at least answer the question.
   try {
-    const keys = lookupKeys(line, readJson(line).value);
+    const keys = lookupKeys(line, readJson(line, { maxDepth: ROW_DEPTH, names: KEY_NAMES }).value);
     return keys.report_id === (report_id ?? '') && keys.input === (input ?? '');
   } catch {
     return false;
@@ -82,18 +96,24 @@ async function lineOfStream(store: Store, key: string, n: number, maxLine: numbe
   const { head, all } = await peekBytes(ranges(), 2);
   if (!isGzip(head)) return seek(all, n, maxLine);
   return (
-    (await seek(inflateFirstMember(all), n, maxLine)) ??
+    (await seek(inflateFirstMember(all), n, maxLine, false)) ??
     (await seek(inflate(ranges(), Number.POSITIVE_INFINITY), n, maxLine))
   );
 }
 
-async function seek(text: AsyncIterable<Uint8Array>, n: number, maxLine: number): Promise<Buffer | undefined> {
+/** @param whole the text is all there is: its last line may lack a line feed */
+async function seek(
+  text: AsyncIterable<Uint8Array>,
+  n: number,
+  maxLine: number,
+  whole = true,
+): Promise<Buffer | undefined> {
   const seeker = new LineSeeker(n, maxLine);
   for await (const piece of text) {
     const line = seeker.push(piece as Buffer);
     if (line) return line;
   }
-  return seeker.end();
+  return whole ? seeker.end() : undefined;
 }
 
 /**

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type CanName, canName, hourFolder, keyFolder, parseCanName } from '../record/names.ts';
-import { errno, Failure } from '../stream/errors.ts';
+import { describe, errno, Failure, Malformed } from '../stream/errors.ts';
 import { exists, fsyncFolder, makeFolder, readJsonFile, replaceFile, writeFileDurably } from './files.ts';
 import { type Lock, tryLock } from './lock.ts';
 
@@ -131,7 +131,7 @@ export class Outgoing {
       try {
         return { folder, manifest: folder.manifest() };
       } catch (error) {
-        if (errno(error) !== 'ENOENT' || this.find(can)?.state === found.state) throw error;
+        if (this.find(can)?.state === found.state) throw error; // it has not moved: it is damaged
       }
     }
   }
@@ -165,19 +165,8 @@ export class Outgoing {
       const path = join(this.path, 'outgoing.json');
       const known: Purpose = existsSync(path) ? readJsonFile<Purpose>(path) : { version: 1 };
       if (known.version !== 1) throw new Failure(`${path}: version ${known.version} is not known here`);
-      let changed = false;
-      for (const key of ['host', 'class', 'store', 'index'] as const) {
-        const value = wanted[key];
-        if (value === undefined || known[key] === value) continue;
-        if (known[key] !== undefined) {
-          throw new Failure(
-            `${this.path} is kept for ${key} '${known[key]}', not '${value}' (outgoing.json): use another folder`,
-          );
-        }
-        Object.assign(known, { [key]: value });
-        changed = true;
-      }
-      if (changed) replaceFile(path, `${JSON.stringify(known, null, 2)}\n`);
+      const added = this.#compare(known, wanted);
+      if (Object.keys(added).length > 0) replaceFile(path, `${JSON.stringify({ ...known, ...added }, null, 2)}\n`);
     } finally {
       lock.release();
     }
@@ -200,6 +189,26 @@ export class Outgoing {
   purpose(): Partial<Purpose> {
     const path = join(this.path, 'outgoing.json');
     return existsSync(path) ? readJsonFile<Purpose>(path) : {};
+  }
+
+  /** @throws Failure where the folder is kept for something else */
+  check(wanted: Omit<Purpose, 'version'>): void {
+    this.#compare(this.purpose(), wanted);
+  }
+
+  /** @returns what `wanted` adds */
+  #compare(known: Partial<Purpose>, wanted: Omit<Purpose, 'version'>): Partial<Purpose> {
+    const added: Partial<Purpose> = {};
+    for (const key of ['host', 'class', 'store', 'index'] as const) {
+      const value = wanted[key];
+      if (value === undefined || known[key] === value) continue;
+      if (known[key] !== undefined) {
+        const kept = `${this.path} is kept for ${key} '${known[key]}', not '${value}'`;
+        throw new Failure(`${kept} (outgoing.json): use another folder`);
+      }
+      Object.assign(added, { [key]: value });
+    }
+    return added;
   }
 
   /** The packer's lock: one packer per `outgoing`. */
@@ -249,10 +258,21 @@ export class CanFolder {
     this.dir = join(outgoing.folder(state), can);
   }
 
+  /** @throws Malformed where it is missing or damaged: a person must look at this can, the others go on */
   manifest(): Manifest {
-    const manifest = readJsonFile<Manifest>(join(this.dir, 'can.json'));
-    if (manifest.version !== 1 || manifest.can !== this.can)
-      throw new Failure(`${this.dir}/can.json: not the manifest of this can`);
+    let manifest: Manifest;
+    try {
+      manifest = readJsonFile<Manifest>(join(this.dir, 'can.json'));
+    } catch (error) {
+      if (errno(error) && !['ENOENT', 'ENOTDIR', 'EISDIR'].includes(errno(error)!)) throw error;
+      throw new Malformed(`damaged: ${describe(error)}`);
+    }
+    const whole =
+      manifest.version === 1 &&
+      manifest.can === this.can &&
+      Array.isArray(manifest.files) &&
+      Array.isArray(manifest.posts);
+    if (!whole) throw new Malformed(`damaged: ${this.dir}/can.json: not the manifest of this can`);
     return manifest;
   }
 
@@ -289,6 +309,7 @@ export function takeCan(outgoing: Outgoing, can: string): { folder: CanFolder; l
       if (exists(found.dir)) return { folder: new CanFolder(outgoing, can, found.state), lock };
       lock.release(); // it moved on between the look and the lock
     } else if (exists(join(found.dir, LOCK_FILE))) return 'busy';
+    else if (exists(found.dir)) makeCanLock(found.dir); // somebody took it away
   }
   return 'busy';
 }
@@ -297,7 +318,11 @@ const LOCK_FILE = 'lock';
 
 /** An empty file that lies in the can from its making, for takeCan. */
 export function makeCanLock(dir: string): void {
-  writeFileDurably(join(dir, LOCK_FILE), '');
+  try {
+    writeFileDurably(join(dir, LOCK_FILE), '');
+  } catch (error) {
+    if (errno(error) !== 'EEXIST') throw error;
+  }
 }
 
 /** The outgoing folder and can that a can row names. @throws Error where the row is none of ours */
@@ -308,7 +333,8 @@ export function locate(row: CanRow): { outgoing: Outgoing; can: string } {
   const state = basename(dirname(row.dir));
   if (!(STATES as readonly string[]).includes(state)) throw new Error('dir does not lie in a state folder');
   const outgoing = new Outgoing(dirname(dirname(row.dir)));
-  if (!exists(outgoing.folder('ready'))) throw new Error(`${outgoing.path}: no outgoing folder`);
+  if (!exists(join(outgoing.path, 'outgoing.json')))
+    throw new Error(`${outgoing.path}: no outgoing folder of ours (outgoing.json)`);
   return { outgoing, can: row.can };
 }
 

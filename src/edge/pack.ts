@@ -41,6 +41,9 @@ interface FramedItem<O> extends Item<O> {
   padding: Buffer;
 }
 
+/** Text of the rows of one can: a can of very many small measurements ends before its rows are too much for memory. */
+const MAX_ROWS = 32 * 1024 * 1024;
+
 /** Measurements compressed together: a member of the jsonl, and a run of segments of the tar. */
 interface Batch<O> {
   items: FramedItem<O>[];
@@ -162,6 +165,11 @@ async function compressBatch<O>(items: FramedItem<O>[], level: number): Promise<
 /** Bytes that gzip's frame and the end of the tar may take. */
 const END_ROOM = 64;
 
+/** About as much as rows.jsonl takes for these items. */
+function rowText<O>(items: Item<O>[]): number {
+  return items.reduce((sum, { report_id, input }) => sum + 200 + report_id.length + input.length, 0);
+}
+
 function deflatedSize(segments: Segment[]): number {
   return segments.reduce((sum, { deflated }) => sum + deflated.length, 0);
 }
@@ -208,6 +216,7 @@ class CanWriter<O> {
   #jsonl: HashedFile;
   #member = new MemberWriter();
   #rows: IndexRow[] = [];
+  #rowText = 0;
   #items: PackedItem<O>[] = [];
 
   private constructor(building: string, name: string | undefined, dir: string, tar: HashedFile, jsonl: HashedFile) {
@@ -228,11 +237,13 @@ class CanWriter<O> {
 
   /** True while the can stays within the limit with this batch. */
   fits(batch: Batch<O>, maxBytes: number): boolean {
+    if (this.#rowText + rowText(batch.items) > MAX_ROWS) return false;
     const tar = this.#tar.bytes + deflatedSize(batch.tar) + END_ROOM;
     return Math.max(tar, this.#jsonl.bytes + batch.jsonl.length) <= maxBytes;
   }
 
   async append(batch: Batch<O>): Promise<void> {
+    this.#rowText += rowText(batch.items);
     const offset = this.#jsonl.bytes;
     const { length } = batch.jsonl;
     for (const item of batch.items) {

@@ -23,14 +23,14 @@ export async function packRows(
   const packer = new RowPacker(outgoing);
   try {
     await giveCans(stage, await packer.recover());
-    const { taken, rejected, end } = await takeRows(stage, packer);
+    const { came, end } = await takeRows(stage, packer);
     if (!end && wanted) {
       throw new Failure(
         'the stream has no end row, so its producer may have died: no can was made (cat --end writes one; --no-end does without)',
       );
     }
-    if (end && end.rows !== taken + rejected)
-      stage.say(`the end row tells of ${end.rows} rows, ${taken + rejected} came: a filter stands in between?`);
+    if (end && end.rows !== came)
+      stage.say(`the end row tells of ${end.rows} rows, ${came} came: a filter stands in between?`);
     const sanitised = end?.sanitised;
     const zone = sanitised === undefined ? 'unsanitised' : 'sanitised';
     outgoing.dedicate({ class: zone });
@@ -40,12 +40,8 @@ export async function packRows(
   }
 }
 
-async function takeRows(
-  stage: Stage,
-  packer: RowPacker,
-): Promise<{ taken: number; rejected: number; end: EndRow | undefined }> {
-  let taken = 0;
-  let rejected = 0;
+async function takeRows(stage: Stage, packer: RowPacker): Promise<{ came: number; end: EndRow | undefined }> {
+  let came = 0;
   let end: EndRow | undefined;
   for await (const { number: line, bytes } of stage.rows()) {
     try {
@@ -53,14 +49,13 @@ async function takeRows(
       if (end) throw new Error('a row after the end row');
       if (row.kind === 'end') end = row;
       else if (row.kind === 'measurement') {
+        came++;
         packer.add(row, bytes);
-        taken++;
       } else throw new Error(wrongKind(row, 'measurement'));
     } catch (error) {
       if (errno(error)) throw error; // the disk's fault, not the row's
-      rejected++;
       stage.reject({ as: 'row', file: null, line, reason: (error as Error).message }, bytes);
     }
   }
-  return { taken, rejected, end };
+  return { came, end };
 }

@@ -1,6 +1,8 @@
 // What `get` is asked for, and the lines that answer it.
 import { member, readJson, stringOf, type Value } from '../record/json.ts';
 import { parseUid } from '../record/names.ts';
+import { KEY_NAMES, keyText } from '../record/post.ts';
+import { ROW_DEPTH } from '../record/rows.ts';
 import { Malformed } from '../stream/errors.ts';
 import type { Found, IndexDb } from './index-db.ts';
 import { readLine } from './lookup.ts';
@@ -15,7 +17,7 @@ export function parseRequest(bytes: Buffer): Request {
   if (isUidText(text)) return { uid: text };
   let row: Value;
   try {
-    row = readJson(bytes, { maxDepth: 502 }).value;
+    row = readJson(bytes, { maxDepth: ROW_DEPTH, names: KEY_NAMES, first: 1 }).value;
   } catch {
     throw new Error('neither a uid nor a JSON row');
   }
@@ -32,6 +34,11 @@ export function parseRequest(bytes: Buffer): Request {
   if (!input) return { reportId };
   if (input.type !== 'null' && input.type !== 'string') throw new Error('input is neither text nor null');
   return { reportId, input: stringOf(bytes, input) ?? '' };
+}
+
+/** A request's keys as the index has them. */
+function keysOf({ reportId, input }: { reportId: string; input?: string }): [string, string?] {
+  return input === undefined ? [keyText(reportId)] : [keyText(reportId), keyText(input)];
 }
 
 /** Letters, digits, dots and underscores, as the API has it. */
@@ -62,8 +69,7 @@ export class Lookup {
 
   /** All measurements that a request means, in the order of the index; the same line in two cans comes once. */
   async answer(request: Request): Promise<Answer[]> {
-    const matches =
-      'uid' in request ? this.#index.byUid(request.uid) : this.#index.byReport(request.reportId, request.input);
+    const matches = 'uid' in request ? this.#index.byUid(request.uid) : this.#index.byReport(...keysOf(request));
     if (matches.length === 0) return [{ reason: this.#unknown(request) }];
     const answers: Answer[] = [];
     const seen = new Set<string>();
@@ -76,9 +82,7 @@ export class Lookup {
         const store = await this.#storeOf(found.store);
         answers.push({ found, line: await readLine(this.#index, store, found, this.#maxLine) });
       } catch (error) {
-        const { code } = error as NodeJS.ErrnoException;
         if (error instanceof Malformed) answers.push({ reason: error.message });
-        else if (code === 'ENOENT') answers.push({ reason: `${found.s3path}: not in the store` });
         else throw error;
       }
     }

@@ -6,8 +6,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readJson } from '../record/json.ts';
 import { canName, ccForPath, dayForPath, isMeasurementUid, parseUid, testForPath, timeOf } from '../record/names.ts';
-import { documentFacts, lookupKeys } from '../record/post.ts';
-import { type MeasurementRow, parseRow } from '../record/rows.ts';
+import { documentFacts, FACT_NAMES, KEY_NAMES, lookupKeys } from '../record/post.ts';
+import { type MeasurementRow, parseRow, ROW_DEPTH } from '../record/rows.ts';
 import { Failure } from '../stream/errors.ts';
 import { splitLines } from '../stream/lines.ts';
 import { commitCan, sealCan } from './commit.ts';
@@ -32,7 +32,7 @@ interface Group {
 
 /** Group of a row: the bucket's day, else the day it was measured, else that of its arrival. @throws Error where it has none */
 export function groupOfRow(row: MeasurementRow): Group {
-  const facts = documentFacts(row.document, readJson(row.document, { maxDepth: 502 }).value);
+  const facts = documentFacts(row.document, readJson(row.document, { maxDepth: ROW_DEPTH, names: FACT_NAMES }).value);
   const arrival = row.measurement_uid === null ? undefined : parseUid(row.measurement_uid)?.hour.slice(0, 8);
   const day = dayForPath(row.bucket_date) ?? dayForPath(facts.measurement_start_time) ?? arrival;
   if (day === undefined) throw new Error('neither bucket_date, measurement_start_time nor measurement_uid tells a day');
@@ -177,7 +177,7 @@ export class RowPacker {
         line,
         within: { start: head.length, end: head.length + line.length },
         uid,
-        ...lookupKeys(line, readJson(line, { maxDepth: 502 }).value),
+        ...lookupKeys(line, readJson(line, { maxDepth: ROW_DEPTH, names: KEY_NAMES }).value),
         unreadable: false,
         origin: null,
       };

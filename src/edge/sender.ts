@@ -2,10 +2,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { ROWS_EXT } from '../record/names.ts';
-import { Failure } from '../stream/errors.ts';
+import { Failure, Malformed } from '../stream/errors.ts';
 import type { Reporter } from './commit.ts';
 import { replaceFile } from './files.ts';
-import { type CanFile, type CanFolder, type CanRow, canRow, digestFile } from './outgoing.ts';
+import { type CanFile, type CanFolder, type CanRow, canRow, digestFile, type Manifest } from './outgoing.ts';
 import type { Store } from './store.ts';
 
 export interface SendOptions {
@@ -22,33 +22,62 @@ export async function sendCan(
   row: CanRow,
   options: SendOptions,
 ): Promise<CanRow | string> {
-  const manifest = folder.manifest();
+  let manifest: Manifest;
+  try {
+    manifest = folder.manifest();
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
+    return error.message; // this can's fault; the cans behind it go on
+  }
   const { state } = folder;
   if (state === 'held') return 'held: the store has other bytes under its name';
   if (manifest.class === 'unsanitised' && !options.private)
     return 'unsanitised: it may go to a private store only (--private)';
+  const files = state === 'ready' ? [...manifest.files] : [];
+  if (options.withRows) {
+    if (!existsSync(folder.file('rows.jsonl'))) return `${folder.file('rows.jsonl')}: is gone`;
+    files.push(await rowsFile(folder, manifest));
+  }
+  const rotten = await faultOfFiles(folder, files);
+  if (rotten !== undefined) return rotten;
+  for (const file of files) {
+    const result = await store.put(file.s3path, { ...file, path: folder.file(file.name) });
+    report.tally(result);
+    if (result !== 'other') continue;
+    const reason = `${file.s3path}: the store has other bytes under this key`;
+    if (state !== 'ready') return reason; // the rows alone: the can itself is well
+    folder.move('held');
+    return `${reason}; the can is held in ${folder.dir}`;
+  }
   if (state === 'ready') {
-    const files = options.withRows ? [...manifest.files, await rowsFile(folder)] : manifest.files;
-    for (const file of files) {
-      const result = await store.put(file.s3path, { ...file, path: folder.file(file.name) });
-      report.tally(result);
-      if (result === 'other') {
-        folder.move('held');
-        return `${file.s3path}: the store has other bytes under this key; the can is held in ${folder.dir}`;
-      }
-    }
+    // Only now: a mistyped bucket must not bind this folder for good.
+    folder.outgoing.dedicate({ store: store.name });
     folder.move('sent');
     folder.outgoing.noteUpload();
   }
   return { ...row, ...canRow(folder, manifest), uploaded: store.name };
 }
 
+/**
+ * What the local disk lost since the can was made is a fault of this can and not of the store: said before the
+ * first byte goes, so that half a can is not stored, and the cans behind it go on.
+ */
+async function faultOfFiles(folder: CanFolder, files: CanFile[]): Promise<string | undefined> {
+  for (const { name, bytes, sha256 } of files) {
+    const path = folder.file(name);
+    if (!existsSync(path)) return `${path}: is gone`;
+    const found = await digestFile(path);
+    if (found.bytes !== bytes || found.sha256 !== sha256) return `${path}: not the bytes that were packed`;
+  }
+  return undefined;
+}
+
 /** The rows of the index, compressed once and kept, so that every try puts the same bytes. */
-async function rowsFile(folder: CanFolder): Promise<CanFile> {
+async function rowsFile(folder: CanFolder, manifest: Manifest): Promise<CanFile> {
   const name = `${folder.can}${ROWS_EXT}`;
   const path = folder.file(name);
   if (!existsSync(path)) replaceFile(path, gzipSync(readFileSync(folder.file('rows.jsonl'))));
-  const { s3path } = folder.manifest().files[0] ?? {};
+  const { s3path } = manifest.files[0] ?? {};
   if (s3path === undefined) throw new Failure(`${folder.dir}: a can without files`);
   return { name, s3path: s3path.replace(/[^/]+$/, name), ...(await digestFile(path)) };
 }

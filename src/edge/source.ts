@@ -46,7 +46,8 @@ export async function peek(
 
 /** The first bytes, to tell what a source is. */
 export function peekBytes(source: Bytes, count: number): Promise<{ head: Buffer; all: Bytes }> {
-  return peek(source, (_, held) => held >= count);
+  // JSON is known by its first byte: its first row must not wait for more to come.
+  return peek(source, (chunk, held) => held >= count || (held === chunk.length && chunk[0] === 0x7b));
 }
 
 /**
@@ -79,7 +80,13 @@ export async function* inflateIfGzip(source: Bytes, max: number): AsyncGenerator
   yield* isGzip(head) ? inflate(all, max) : all;
 }
 
-/** POSIX and GNU tar say so at byte 257 of their first header. */
+/**
+ * POSIX and GNU tar say so at byte 257 of their first header, and the header's own sum must agree: a probe can
+ * write five letters anywhere.
+ */
 export function isTar(head: Buffer): boolean {
-  return head.length >= 262 && head.toString('latin1', 257, 262) === 'ustar';
+  if (head.length < 512 || head.toString('latin1', 257, 262) !== 'ustar') return false;
+  let sum = 0;
+  for (let i = 0; i < 512; i++) sum += i >= 148 && i < 156 ? 0x20 : head[i]!;
+  return Number.parseInt(head.toString('latin1', 148, 156), 8) === sum;
 }

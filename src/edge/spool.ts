@@ -87,7 +87,7 @@ export function postOfPath(path: string): { folder: string; name: string; uid: U
 /**
  * Moves what claims to be a post and is none (a bad name, a name that is not UTF-8, a link, a folder)
  * from every hour folder to `strays/` beside the spool, where a person looks at it.
- * @param failed is told of folders that cannot be read
+ * @param failed is told of folders that cannot be read and of strays that cannot be moved
  * @returns the moved paths, as text
  */
 export function sweepStrays(
@@ -113,8 +113,13 @@ export function sweepStrays(
       const full = Buffer.concat([Buffer.from(`${path}/`), name]);
       const isPost = isUtf8(name) && parsePostName(text) !== undefined && (lstatOf(full)?.isFile() ?? true);
       if (isPost) continue;
-      makeFolder(join(to, folder.name));
-      moveWithoutClobber(full, join(to, folder.name), name);
+      try {
+        makeFolder(join(to, folder.name));
+        moveWithoutClobber(full, join(to, folder.name), name);
+      } catch (error) {
+        failed(`${path}/${text}`, error);
+        continue;
+      }
       moved.push(`${folder.name}/${text}`);
       found++;
     }

@@ -4,14 +4,16 @@ import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { errno, Failure } from '../stream/errors.ts';
-import { fsyncFolder, makeFolder, readRange, unlinkIfThere } from './files.ts';
+import { errno, Failure, Malformed } from '../stream/errors.ts';
+import { exists, fsyncFolder, makeFolder, readRange, unlinkIfThere } from './files.ts';
 import { digestFile } from './outgoing.ts';
 import type { PutResult, Store, StoredFile } from './store.ts';
 
 /** A plain folder. A file appears under its key whole and durable, or not at all. */
 export class FolderStore implements Store {
   readonly name: string;
+  /** Folders whose names were fsynced by this process. */
+  #durable = new Set<string>();
 
   constructor(path: string) {
     this.name = path;
@@ -25,24 +27,32 @@ export class FolderStore implements Store {
     const temporary = join(folder, temporaryName(basename(target)));
     try {
       await pipeline(createReadStream(file.path), createWriteStream(temporary, { flags: 'wx' }));
-      const handle = await open(temporary, 'r');
-      await handle.sync();
-      await handle.close();
+      await sync(temporary);
+      // Before it has its name: what is there once is never taken away again.
+      if (!(await holds(temporary, file))) throw new Failure(`${target}: read back other bytes than were stored`);
       linkSync(temporary, target); // unlike rename, it never takes the place of a file
     } catch (error) {
       if (errno(error) !== 'EEXIST') throw error;
-      return (await this.#holds(target, file)) ? 'same' : 'other';
+      if (!(await holds(target, file))) return 'other';
+      // Who put it there may have died before it was durable.
+      await sync(target);
+      this.#makeDurable(folder);
+      return 'same';
     } finally {
       unlinkIfThere(temporary);
     }
-    fsyncFolder(folder);
-    if (!(await this.#holds(target, file))) throw new Failure(`${target}: read back other bytes than were stored`);
+    this.#makeDurable(folder);
     return 'stored';
   }
 
-  async #holds(target: string, file: StoredFile): Promise<boolean> {
-    const { bytes, sha256 } = await digestFile(target);
-    return bytes === file.bytes && sha256 === file.sha256;
+  /** The names from the store down to a folder: another process may have made them a moment ago. */
+  #makeDurable(folder: string): void {
+    fsyncFolder(folder);
+    for (let above = folder; above.length > this.name.length && !this.#durable.has(above); ) {
+      this.#durable.add(above);
+      above = dirname(above);
+      fsyncFolder(above);
+    }
   }
 
   async size(key: string): Promise<number | undefined> {
@@ -50,16 +60,35 @@ export class FolderStore implements Store {
   }
 
   async read(key: string, offset: number, length: number): Promise<Buffer> {
+    // The store is well, this one file is not: a fault of the item, after which others are read.
+    const size = await this.size(key);
+    if (size === undefined && !exists(this.name)) throw new Failure(`${this.name}: no such folder`);
+    if (size === undefined) throw new Malformed(`${key}: not in the store`);
+    if (offset + length > size) throw new Malformed(`${key}: ends at byte ${size}, before byte ${offset + length}`);
     return readRange(this.#path(key), offset, length);
   }
 
   #path(key: string): string {
     if (key.startsWith('/') || key.split('/').some((part) => part === '..' || part === ''))
-      throw new Failure(`'${key}' is no key`);
+      throw new Malformed(`'${key}' is no key`);
     return join(this.name, key);
   }
 
   close(): void {}
+}
+
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function holds(path: string, file: StoredFile): Promise<boolean> {
+  const { bytes, sha256 } = await digestFile(path);
+  return bytes === file.bytes && sha256 === file.sha256;
 }
 
 /** The name tells whose temporary file it is, so that one of a dead process can be told from one in the making. */

@@ -8,13 +8,21 @@ import {
   S3Client,
   type S3ServiceException,
 } from '@aws-sdk/client-s3';
-import { Failure } from '../stream/errors.ts';
+import { describe, Failure, Malformed } from '../stream/errors.ts';
 import type { PutResult, Store, StoredFile, StoreOptions } from './store.ts';
 
-/** Connections that may fail one after the other, over all requests, before the run ends. */
+/**
+ * Connections that may fail one after the other before a request, and with it the run, ends. Each request
+ * counts its own: of 64 under way at once, 20 fail in the first moment of a server's restart.
+ */
 const MAX_LOST_CONNECTIONS = 20;
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 5_000;
+/** Silence on a connection after which it is given up. A slow one may take as long as it needs. */
+const IDLE_MS = 60_000;
+
+/** The SDK would write its own words to stderr, where every line is one of ours. */
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
  * S3, or a server that speaks it. Credentials, region and endpoint come from the standard AWS environment
@@ -26,43 +34,40 @@ export class S3Store implements Store {
   #bucket: string;
   #prefix: string;
   #options: StoreOptions;
-  #lost = 0;
+  #idleMs: number;
+  /** Where the server says that the bucket is, if not where the environment says. */
+  #region: string | undefined;
 
-  constructor(name: string, options: StoreOptions) {
+  constructor(name: string, options: StoreOptions, idleMs = IDLE_MS) {
     process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
     this.name = name;
     this.#options = options;
+    this.#idleMs = idleMs;
     const [, bucket, prefix] = /^s3:\/\/([^/]+)\/?(.*)$/.exec(name)!;
     this.#bucket = bucket!;
     this.#prefix = prefix === '' ? '' : `${prefix}/`;
     const { AWS_REGION, AWS_DEFAULT_REGION } = process.env;
     if (AWS_REGION === undefined && AWS_DEFAULT_REGION) process.env.AWS_REGION = AWS_DEFAULT_REGION;
-    this.#client = new S3Client({
-      // Retries are ours: each needs the body opened anew, and the run ends when the server stays away.
+    this.#client = this.#connect();
+  }
+
+  #connect(): S3Client {
+    return new S3Client({
+      ...(this.#region === undefined ? {} : { region: this.#region }),
+      // Retries are ours, and so are redirects to another region: each needs the body opened anew.
       maxAttempts: 1,
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
-      followRegionRedirects: true,
       // Understood by AWS and by every other server; a name for each bucket in the DNS is not.
       forcePathStyle: true,
-      requestHandler: { connectionTimeout: 10_000, requestTimeout: 60_000, throwOnRequestTimeout: true },
+      requestHandler: { connectionTimeout: 10_000, socketTimeout: this.#idleMs },
+      logger: SILENT,
     });
   }
 
   async put(key: string, file: StoredFile): Promise<PutResult> {
-    const put = () =>
-      this.#client.send(
-        new PutObjectCommand({
-          ...this.#at(key),
-          Body: createReadStream(file.path),
-          ContentLength: file.bytes,
-          ContentMD5: Buffer.from(file.md5, 'hex').toString('base64'),
-          ContentType: 'application/gzip',
-          IfNoneMatch: '*',
-        }),
-      );
     try {
-      await this.#retry('put', key, put);
+      await this.#retry('put', key, () => this.#putOnce(key, file));
     } catch (error) {
       // Somebody's bytes are there: another's, or our own after an answer that was lost.
       if (statusOf(error) !== 412) throw error;
@@ -71,6 +76,39 @@ export class S3Store implements Store {
     if (!(await this.#holds(key, file)))
       throw new Failure(`${this.name}/${key}: the store holds other bytes than were put`);
     return 'stored';
+  }
+
+  async #putOnce(key: string, file: StoredFile): Promise<void> {
+    const body = createReadStream(file.path);
+    // The SDK pipes the body and does not listen to it: its error would end the process, and a file that is
+    // shorter than was said would leave the server waiting.
+    const abort = new AbortController();
+    let unread: Failure | undefined;
+    const fail = (reason: string) => {
+      unread = new Failure(reason);
+      abort.abort();
+    };
+    body.once('error', (error) => fail(describe(error)));
+    body.once('end', () => {
+      if (body.bytesRead !== file.bytes) fail(`${file.path}: ${body.bytesRead} bytes, not ${file.bytes}`);
+    });
+    try {
+      await this.#client.send(
+        new PutObjectCommand({
+          ...this.#at(key),
+          Body: body,
+          ContentLength: file.bytes,
+          ContentMD5: Buffer.from(file.md5, 'hex').toString('base64'),
+          ContentType: 'application/gzip',
+          IfNoneMatch: '*',
+        }),
+        { abortSignal: abort.signal },
+      );
+    } catch (error) {
+      throw unread ?? error;
+    } finally {
+      body.destroy(); // a request that ended early leaves it open
+    }
   }
 
   /** True where the object has these bytes. An ETag is an MD5 for most single puts, but not for all. */
@@ -98,13 +136,20 @@ export class S3Store implements Store {
   }
 
   async read(key: string, offset: number, length: number): Promise<Buffer> {
-    const bytes = await this.#retry('get', key, async () => {
-      const Range = `bytes=${offset}-${offset + length - 1}`;
-      const { Body } = await this.#client.send(new GetObjectCommand({ ...this.#at(key), Range }));
-      return Buffer.from(await Body!.transformToByteArray());
-    });
-    if (bytes.length !== length)
-      throw new Failure(`${this.name}/${key}: ${bytes.length} bytes at ${offset}, not ${length}`);
+    let bytes: Buffer;
+    try {
+      bytes = await this.#retry('get', key, async () => {
+        const Range = `bytes=${offset}-${offset + length - 1}`;
+        const { Body } = await this.#client.send(new GetObjectCommand({ ...this.#at(key), Range }));
+        return Buffer.from(await Body!.transformToByteArray());
+      });
+    } catch (error) {
+      // The store is well, this one object is not: a fault of the item, after which others are read.
+      if (statusOf(error) === 404) throw new Malformed(`${key}: not in the store`);
+      if (statusOf(error) === 416) throw new Malformed(`${key}: ends before byte ${offset}`);
+      throw error;
+    }
+    if (bytes.length !== length) throw new Malformed(`${key}: ${bytes.length} bytes at ${offset}, not ${length}`);
     return bytes;
   }
 
@@ -114,18 +159,22 @@ export class S3Store implements Store {
 
   /** Tries again what may pass; waits longer each time, up to a bound. */
   async #retry<T>(what: string, key: string, request: () => Promise<T>): Promise<T> {
+    let lost = 0;
     for (let n = 1; ; n++) {
       try {
-        const result = await request();
-        this.#lost = 0;
-        return result;
+        return await request();
       } catch (error) {
+        if (error instanceof Failure) throw error;
         const fault = classify(error);
-        this.#lost = fault.kind === 'connection' ? this.#lost + 1 : 0;
+        lost = fault.kind === 'connection' ? lost + 1 : 0;
         const where = `${this.name}/${key}: ${what}: ${fault.reason}`;
         if (fault.kind === 'status') throw new StatusError(where, fault.status);
+        if (fault.region !== undefined && fault.region !== this.#region) {
+          this.#region = fault.region;
+          this.#client = this.#connect();
+        }
         if (fault.kind === 'final') throw new Failure(where);
-        if (this.#lost >= MAX_LOST_CONNECTIONS) throw new Failure(`${where} (${this.#lost} times in a row)`);
+        if (lost >= MAX_LOST_CONNECTIONS) throw new Failure(`${where} (${lost} times in a row)`);
         if (n >= this.#options.attempts) throw new Failure(`${where} (${n} tries)`);
         this.#options.onRetry?.(`${where}; trying again`);
         const longest = Math.min(FIRST_WAIT_MS * 2 ** (n - 1), LONGEST_WAIT_MS);
@@ -152,7 +201,10 @@ function statusOf(error: unknown): number | undefined {
   return error instanceof StatusError ? error.status : undefined;
 }
 
-type Fault = { reason: string } & ({ kind: 'connection' | 'again' | 'final' } | { kind: 'status'; status: number });
+type Fault = { reason: string; region?: string | undefined } & (
+  | { kind: 'connection' | 'again' | 'final' }
+  | { kind: 'status'; status: number }
+);
 
 const PASSING = new Set([
   'SlowDown',
@@ -161,6 +213,7 @@ const PASSING = new Set([
   'OperationAborted',
   'RequestTimeTooSkewed',
   'BadDigest',
+  'IncompleteBody',
   'ServiceUnavailable',
   'InternalError',
   'ThrottlingException',
@@ -180,7 +233,7 @@ const CONNECTION = new Set([
 
 /** Only names and codes go into messages: a server's text may quote what was signed. */
 function classify(error: unknown): Fault {
-  const { name, code, message, $metadata } = error as S3ServiceException & { code?: string };
+  const { name, code, message, $metadata, $response } = error as S3ServiceException & { code?: string };
   const status = $metadata?.httpStatusCode;
   if (status === undefined) {
     if (
@@ -201,10 +254,15 @@ function classify(error: unknown): Fault {
     }
     return { kind: 'final', reason: code ?? `${name}: ${message}` };
   }
-  const reason = `${status} ${name}`;
-  if (status >= 500 || status === 429 || status === 409 || PASSING.has(name)) return { kind: 'again', reason };
+  const reason = name === 'Unknown' ? String(status) : `${status} ${name}`; // an answer without a body names nothing
+  const region = $response?.headers['x-amz-bucket-region'];
+  if ((status === 301 || status === 307) && region !== undefined)
+    return { kind: 'again', reason: `the bucket is in region ${region}`, region };
+  if (status === 501) return { kind: 'final', reason }; // the server will not learn it
+  if (status >= 500 || status === 408 || status === 429 || status === 409 || PASSING.has(name))
+    return { kind: 'again', reason };
   if (name === 'NoSuchBucket') return { kind: 'final', reason: 'no such bucket' };
-  if (status === 404 || status === 412) return { kind: 'status', status, reason };
+  if (status === 404 || status === 412 || status === 416) return { kind: 'status', status, reason };
   if (status === 401 || status === 403) return { kind: 'final', reason: `access denied (${name})` };
   return { kind: 'final', reason };
 }

@@ -21,7 +21,7 @@ export interface Store {
   put(key: string, file: StoredFile): Promise<PutResult>;
   /** Size in bytes; undefined where the key does not exist. */
   size(key: string): Promise<number | undefined>;
-  /** Exactly this range. @throws Error naming the key where it is not there */
+  /** Exactly this range. @throws Malformed naming the key where the object is missing or short */
   read(key: string, offset: number, length: number): Promise<Buffer>;
   close(): void;
 }

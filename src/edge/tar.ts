@@ -5,6 +5,11 @@ const BLOCK = 512;
 /** Two zero blocks end an archive. */
 export const TAR_END = Buffer.alloc(2 * BLOCK);
 
+/** tar-stream writes 32 bits: a forged time before 1970 or after 2038 becomes the nearest that can be written. */
+function tarSeconds(mtime: number): number {
+  return Math.min(Math.max(Math.floor(mtime / 1000), 0), 2 ** 31 - 1);
+}
+
 /**
  * Makes the bytes around a member: its header blocks, and the zeros after it. tar-stream does not give its
  * headers alone, so each member passes through a pack and its body is left out again.
@@ -24,7 +29,7 @@ export class TarFrame {
       mode: 0o644,
       uid: 0,
       gid: 0,
-      mtime: new Date(Math.floor(mtime / 1000) * 1000),
+      mtime: new Date(tarSeconds(mtime) * 1000),
       type: 'file' as const,
     };
     this.#pack.entry({ ...fields, size: bytes.length }, bytes);

@@ -39,7 +39,16 @@ export interface JsonLimits {
   maxDepth?: number;
   /** Levels whose members are recorded: 1 is the top object alone. @default 1 */
   keep?: number;
+  /**
+   * Record members of these names alone, of doubles the last, and the `first` members of the top object: a
+   * document may have millions of members, and memory is for those that somebody asks for. @default all
+   */
+  names?: readonly string[];
+  first?: number;
 }
+
+/** Names that are asked for are short; a longer one is none of them, also before its escapes are read. */
+const LONGEST_NAME = 6 * 64;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -61,6 +70,7 @@ export function readJson(bytes: Buffer, limits: JsonLimits = {}): Document {
   if (!isUtf8(bytes)) throw new JsonError('not UTF-8', firstInvalid(bytes));
   const maxDepth = limits.maxDepth ?? 500;
   const keep = limits.keep ?? 1;
+  const { names, first = 0 } = limits;
   const length = bytes.length;
   let at = 0;
   let lineFeed = false;
@@ -149,6 +159,16 @@ export function readJson(bytes: Buffer, limits: JsonLimits = {}): Document {
     return { type, start, end: at };
   };
 
+  const record = (members: Member[], one: Member, top: boolean) => {
+    const bound = top ? first : 0;
+    if (!names || members.length < bound) members.push(one);
+    else if (names.includes(one.key)) {
+      const before = members.findIndex(({ key }, i) => i >= bound && key === one.key);
+      if (before === -1) members.push(one);
+      else members[before] = one;
+    }
+  };
+
   // Containers are walked with a stack of our own: the depth of a forged document is not our stack's.
   const open: Value[] = [];
   space();
@@ -159,8 +179,8 @@ export function readJson(bytes: Buffer, limits: JsonLimits = {}): Document {
     if (within?.type === 'object') {
       if (bytes[at] !== QUOTE) fail('a member name is missing');
       const escaped = string();
-      // A name is decoded only where it is recorded.
-      if (within.members) {
+      // A name is decoded only where it may be recorded.
+      if (within.members && (!names || at - keyStart <= LONGEST_NAME || within.members.length < first)) {
         key = escaped ? JSON.parse(bytes.toString('utf8', keyStart, at)) : bytes.toString('utf8', keyStart + 1, at - 1);
       }
       space();
@@ -183,7 +203,7 @@ export function readJson(bytes: Buffer, limits: JsonLimits = {}): Document {
     } else {
       value = scalar();
     }
-    if (within?.members) within.members.push({ key, keyStart, value });
+    if (within?.members) record(within.members, { key, keyStart, value }, open.length === 1);
     else if (within?.items) within.items.push(value);
     if (value.end === -1) {
       open.push(value);
@@ -270,7 +290,7 @@ function firstInvalid(bytes: Buffer): number {
   while (at < bytes.length) {
     const c = bytes[at]!;
     const length = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-    if (!isUtf8(bytes.subarray(at, at + length))) return at;
+    if (length > 1 && !isUtf8(bytes.subarray(at, at + length))) return at;
     at += length;
   }
   return at;

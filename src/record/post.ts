@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type Document, type JsonError, member, onOneLine, readJson, stringOf, type Value } from './json.ts';
 import { compactTest } from './names.ts';
 import { yamlPostToJson } from './yaml.ts';
@@ -38,7 +39,7 @@ export function readPost(bytes: Buffer, limits: PostLimits): ReadablePost | Unre
   if (bytes.length === 0) return { readable: false, reason: 'empty post' };
   let doc: Document;
   try {
-    doc = readJson(bytes, { maxDepth: limits.maxDepth ?? 500, keep: 2 });
+    doc = readJson(bytes, { maxDepth: limits.maxDepth ?? 500, keep: 2, names: POST_NAMES });
   } catch (error) {
     return { readable: false, reason: `not JSON: ${(error as JsonError).message}` };
   }
@@ -77,18 +78,33 @@ function yamlPost(bytes: Buffer, content: Value | undefined, limits: PostLimits)
     return { readable: false, reason: `content of a YAML post is ${article(content?.type)}, not a string` };
   try {
     const line = yamlPostToJson(text, limits.maxBytes);
-    return { readable: true, line, keys: lookupKeys(line, readJson(line).value), within: null };
+    return { readable: true, line, keys: lookupKeys(line, readJson(line, { names: KEY_NAMES }).value), within: null };
   } catch (error) {
     return { readable: false, reason: (error as Error).message };
   }
 }
 
-/** report_id and input of a document whose members were kept. */
+/** Members that look-ups need, for readers of documents. */
+export const KEY_NAMES = ['report_id', 'input'];
+/** Members that tell of a document's time, place and test. */
+export const FACT_NAMES = ['report_id', 'measurement_start_time', 'probe_cc', 'test_name'];
+const POST_NAMES = ['format', 'content', ...KEY_NAMES];
+
+/** report_id and input of a document whose members were kept, as the index has them. */
 export function lookupKeys(bytes: Buffer, document: Value): LookupKeys {
   return {
-    report_id: stringOf(bytes, member(document, 'report_id')) ?? '',
-    input: inputText(bytes, member(document, 'input')),
+    report_id: keyText(stringOf(bytes, member(document, 'report_id')) ?? ''),
+    input: keyText(inputText(bytes, member(document, 'input'))),
   };
+}
+
+/**
+ * A key as the index has it. A probe may send megabytes for an input: past 2,048 characters its first 1,024 and
+ * its SHA-256 stand for it. Who looks one up passes it through here too.
+ */
+export function keyText(text: string): string {
+  if (text.length <= 2048) return text;
+  return `${text.slice(0, 1024)} sha256:${createHash('sha256').update(text).digest('hex')}`;
 }
 
 /** A list of inputs is joined with colons, as the index has always had it; any other value is its JSON text. */

@@ -37,6 +37,9 @@ export interface OtherRow {
   first: string | undefined;
 }
 
+/** Rows hold documents that were checked before, of any depth that --max-depth allows. */
+export const ROW_DEPTH = 100_002;
+
 const PREFIX = ['measurement_uid', 'bucket_date', 'report_filename'] as const;
 
 /** The row of a document: pieces that together are one line, without line feed. */
@@ -60,8 +63,8 @@ export function endRow(rows: number, rejected: number): string {
 /**
  * Reads one row. @throws JsonError for what is not JSON, Error for a row of a known kind that is not well formed
  */
-export function parseRow(bytes: Buffer, maxDepth = 502): MeasurementRow | EndRow | FileRow | OtherRow {
-  const { value, lineFeed } = readJson(bytes, { maxDepth, keep: 1 });
+export function parseRow(bytes: Buffer, maxDepth = ROW_DEPTH): MeasurementRow | EndRow | FileRow | OtherRow {
+  const { value, lineFeed } = readJson(bytes, { maxDepth, names: ['bytes'], first: PREFIX.length });
   if (value.type !== 'object') throw new Error('a row is a JSON object');
   if (lineFeed) throw new Error('a row stands on one line');
   const members = value.members!;

@@ -141,8 +141,19 @@ const SCHEMA = yaml.FAILSAFE_SCHEMA.extend({
       kind: 'sequence',
       construct: (data: unknown[] | null) => data ?? [],
     }),
+    // A Python object is its mapping, or null; of any other tag only the value counts. Nothing is executed.
+    ...anyTag('tag:yaml.org,2002:python/object', (data, kind) => (kind === 'mapping' ? data : null)),
+    ...anyTag('!', (data) => data),
+    ...anyTag('tag:', (data) => data),
   ],
 });
+
+/** Types for every tag that begins so; the first that fits is taken. */
+function anyTag(tag: string, construct: (data: unknown, kind: string) => unknown): yaml.Type[] {
+  return (['scalar', 'sequence', 'mapping'] as const).map(
+    (kind) => new yaml.Type(tag, { kind, multi: true, construct: (data: unknown) => construct(data, kind) }),
+  );
+}
 
 /**
  * Country NO without quotes is false in YAML 1.1: said here for the one field that holds a country.

@@ -88,23 +88,12 @@ export class RejectsFile {
 
   /** True for the rejects file itself: read as input, it would grow for ever. */
   isAt(path: string): boolean {
-    return this.#is(() => statSync(path));
+    return isSameFile(this.#fd, () => statSync(path));
   }
 
   /** The same of an open file. */
   isOpenAt(fd: number): boolean {
-    return this.#is(() => fstatSync(fd));
-  }
-
-  #is(stat: () => Stats): boolean {
-    const mine = fstatSync(this.#fd);
-    if (!mine.isFile()) return false; // a terminal may well be both
-    try {
-      const other = stat();
-      return mine.dev === other.dev && mine.ino === other.ino;
-    } catch {
-      return false; // what is wrong with it, its reader will tell
-    }
+    return isSameFile(this.#fd, () => fstatSync(fd));
   }
 
   close(): void {
@@ -114,6 +103,17 @@ export class RejectsFile {
       if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error; // a pipe or /dev/stderr
     }
     closeSync(this.#fd);
+  }
+}
+
+/** True for a plain file that is open here and is found there too. */
+export function isSameFile(fd: number, there: () => Stats): boolean {
+  try {
+    const one = fstatSync(fd);
+    const other = there();
+    return one.isFile() && one.dev === other.dev && one.ino === other.ino; // a terminal may well be both
+  } catch {
+    return false; // what is wrong with it, its reader will tell
   }
 }
 

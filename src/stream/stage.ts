@@ -1,10 +1,10 @@
-import { fstatSync } from 'node:fs';
+import { fstatSync, statSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { describe, EXIT, Failure, printable, ReaderGone, UsageError } from './errors.ts';
 import { type Line, type LineLimits, splitLines } from './lines.ts';
 import { Output } from './output.ts';
 import { Progress } from './progress.ts';
-import { type Reject, RejectsFile } from './rejects.ts';
+import { isSameFile, type Reject, RejectsFile } from './rejects.ts';
 
 /** Options that every verb has (declared in verb.ts). */
 export interface CommonOptions {
@@ -83,8 +83,9 @@ export class Stage {
 
   /** Passes bytes through and counts them for progress and statistics. */
   async *count(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    if (source === process.stdin && this.#rejects?.isOpenAt(0)) {
-      throw new UsageError('standard input is the file of --rejects: give another');
+    if (source === process.stdin) {
+      if (this.#rejects?.isOpenAt(0)) throw new UsageError('standard input is the file of --rejects: give another');
+      if (isSameFile(1, () => fstatSync(0))) throw new UsageError('standard input is standard output too');
     }
     for await (const chunk of source) {
       this.counts.bytes_in! += chunk.length;
@@ -151,9 +152,10 @@ export class Stage {
     this.counts[name] = (this.counts[name] ?? 0) + by;
   }
 
-  /** @throws UsageError when an input is the rejects file itself, which would grow for ever */
+  /** @throws UsageError when an input is a file that this run writes, and would so grow for ever */
   refuseRejects(path: string): void {
     if (this.#rejects?.isAt(path)) throw new UsageError(`${path} is read and is the file of --rejects: give another`);
+    if (isSameFile(1, () => statSync(path))) throw new UsageError(`${path} is read and is standard output`);
   }
 
   // --- the end

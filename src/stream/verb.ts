@@ -51,9 +51,26 @@ export function list(flags: string, help: string, check: (item: string) => strin
   return { flags, text: help, parse, initial: [] };
 }
 
+/** A whole number. */
 export function number(flags: string, help: string, initial: number, min: number, max: number): OptionSpec<number> {
+  return numeric(/^[0-9]+$/, flags, help, initial, min, max);
+}
+
+/** A time in seconds, with a fraction or without. */
+export function seconds(flags: string, help: string, initial: number, max: number): OptionSpec<number> {
+  return numeric(/^[0-9]+(?:\.[0-9]+)?$/, flags, help, initial, 0, max);
+}
+
+function numeric(
+  form: RegExp,
+  flags: string,
+  help: string,
+  initial: number,
+  min: number,
+  max: number,
+): OptionSpec<number> {
   const parse = (given: string) => {
-    const n = /^[0-9]+(?:\.[0-9]+)?$/.test(given) ? Number(given) : Number.NaN;
+    const n = form.test(given) ? Number(given) : Number.NaN;
     if (!(n >= min && n <= max))
       throw new UsageError(`${flags.split(' ')[0]}: a number from ${min} to ${max}, not '${given}'`);
     return n;
