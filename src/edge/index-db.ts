@@ -185,16 +185,19 @@ export class IndexDb {
       this.#newCan({ store, s3path, sha256, zone, group: groupOf(manifest), generation: generation?.id ?? null });
     const member = this.#sql('INSERT INTO member VALUES (?, ?, ?, ?)');
     const line = this.#sql('INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
-    const place = parseCanName(manifest.can);
+    const usual = this.#sql('INSERT INTO line VALUES (?, ?, ?, ?, ?, NULL, ?, 0)');
+    const split = uidSplitter(parseCanName(manifest.can));
     let offset = -1;
     for (const row of rows) {
       if (row.offset !== offset) member.run(can, row.linenum, row.offset, row.length);
       offset = row.offset;
       const hash = Buffer.from(row.hash, 'hex');
       const id = can * LINES + row.linenum;
-      const { time, hash: end, text } = splitUid(row.measurement_uid, place);
-      if (row.unreadable) line.run(id, null, null, time, end, text, hash, 1);
-      else line.run(id, this.#report(row.report_id), row.input, time, end, text, hash, 0);
+      const { time, hash: end, text } = split(row.measurement_uid);
+      const report = row.unreadable ? null : this.#report(row.report_id);
+      const input = row.unreadable ? null : row.input;
+      if (text === null && !row.unreadable) usual.run(id, report, input, time, end, hash);
+      else line.run(id, report, input, time, end, text, hash, row.unreadable ? 1 : 0);
     }
   }
 
@@ -351,7 +354,7 @@ export class IndexDb {
     const parsed = parseUid(uid);
     if (!parsed) return found;
     const { cc, test } = parsed;
-    const { time, hash } = splitUid(uid, parsed);
+    const { time, hash } = uidSplitter(parsed)(uid);
     const more = this.#sql(
       `${FOUND} WHERE uid_time = ? AND uid_hash = ? AND can.cc = ? AND can.test = ? ORDER BY line.id`,
     );
@@ -410,20 +413,23 @@ interface NewCan {
   generation: string | null;
 }
 
-/** What is kept of a uid: time and hash where the can tells the rest, else its text. */
-function splitUid(uid: string | null, can: { cc: string; test: string } | undefined): SplitUid {
-  const parsed = uid === null || !can || uid.slice(21, -16) !== `_${can.cc}_${can.test}_` ? undefined : uid;
-  const time = parsed === undefined ? undefined : timeOf(parsed.slice(0, 14));
-  if (
-    parsed === undefined ||
-    time === undefined ||
-    time < 0 || // SQLite's strftime and microseconds in a double hold from 1970 to 2255
-    time > 9e12 ||
-    !/^\.\d{6}_[0-9a-f]{16}$/.test(`${parsed.slice(14, 22)}${parsed.slice(-16)}`)
-  ) {
-    return { time: null, hash: null, text: uid };
-  }
-  return { time: time * 1000 + Number(parsed.slice(15, 21)), hash: Buffer.from(parsed.slice(-16), 'hex'), text: null };
+/** What is kept of the uids of a can: time and hash where the can tells the rest, else the text. */
+function uidSplitter(can: { cc: string; test: string } | undefined): (uid: string | null) => SplitUid {
+  const asText = (uid: string | null) => ({ time: null, hash: null, text: uid });
+  if (!can) return asText;
+  const form = new RegExp(`^(\\d{10})([0-5]\\d)([0-5]\\d)\\.(\\d{6})_${can.cc}_${can.test}_([0-9a-f]{16})$`);
+  let known = '';
+  let hourStart: number | undefined;
+  return (uid) => {
+    const [, hour, minute, second, micros, hash] = (uid !== null && form.exec(uid)) || [];
+    if (hour === undefined) return asText(uid);
+    if (hour !== known) hourStart = timeOf(hour); // mostly the hour of the can
+    known = hour;
+    // SQLite's strftime and microseconds in a double hold from 1970 to 2255.
+    if (hourStart === undefined || hourStart < 0 || hourStart > 9e12) return asText(uid);
+    const time = hourStart * 1000 + (Number(minute) * 60 + Number(second)) * 1_000_000 + Number(micros);
+    return { time, hash: Buffer.from(hash!, 'hex'), text: null };
+  };
 }
 
 interface SplitUid {
