@@ -1,9 +1,8 @@
 import { realpathSync, statSync } from 'node:fs';
-import type { Lock } from '../edge/lock.ts';
+import { type Lock, lockSpool } from '../edge/lock.ts';
 import { Outgoing } from '../edge/outgoing.ts';
 import { packRows } from '../edge/packrows.ts';
 import { packSpool } from '../edge/packspool.ts';
-import { lockSpool } from '../edge/spool.ts';
 import { isHostId } from '../record/names.ts';
 import { Failure, UsageError } from '../stream/errors.ts';
 import { bytes, flag, number, seconds, text, verb } from '../stream/verb.ts';

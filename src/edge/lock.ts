@@ -1,5 +1,6 @@
 // Locks held by the kernel, so that a dead process keeps none. Node has no flock, but SQLite locks its
 // file: an empty one under BEGIN EXCLUSIVE is a lock that goes with the process, also by SIGKILL.
+import { basename, dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 
 export interface Lock {
@@ -28,4 +29,12 @@ export function tryLock(path: string, waitMs = 0, mustExist = false): Lock | und
     throw new Error(`${path}: cannot be locked: ${(error as Error).message}`);
   }
   return { release: () => void db.close() };
+}
+
+/**
+ * The packer's lock on a spool, so that two `outgoing` folders cannot empty one spool at a time. It lies beside
+ * the spool, whose folder stays the collector's own.
+ */
+export function lockSpool(spool: string, waitMs: number): Lock | undefined {
+  return tryLock(join(dirname(spool), `.${basename(spool)}.cannery-lock`), waitMs);
 }

@@ -1,11 +1,10 @@
 // The collector's spool: `<hour>_<cc>_<test>/<uid>.post`, one folder level, one file level.
 import { isUtf8 } from 'node:buffer';
 import { readdirSync, rmdirSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type HourGroup, looksLikePost, parseHourFolder, parsePostName, type Uid } from '../record/names.ts';
 import { errno } from '../stream/errors.ts';
 import { exists, fsyncFolder, lstatOf, makeFolder, moveWithoutClobber } from './files.ts';
-import { type Lock, tryLock } from './lock.ts';
 
 export interface SpoolPost {
   folder: string;
@@ -65,14 +64,6 @@ export function* spoolPosts(spool: string, folder: string, strangers: Strangers)
     if (uid && stat?.isFile()) yield { folder, name, uid, bytes: stat.size };
     else if (!uid || stat) note(strangers, `${folder}/${name}`);
   }
-}
-
-/**
- * The packer's lock on a spool, so that two `outgoing` folders cannot empty one spool at a time. It lies beside
- * the spool, whose folder stays the collector's own.
- */
-export function lockSpool(spool: string, waitMs: number): Lock | undefined {
-  return tryLock(join(dirname(spool), `.${basename(spool)}.cannery-lock`), waitMs);
 }
 
 /** A row's path → the post that it names under this spool, from its last two parts alone; undefined otherwise. */
