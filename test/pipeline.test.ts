@@ -265,7 +265,7 @@ t.test('measurement rows: groups, names that depend on the content, generations'
   shell(PIPELINE, { cwd });
   const pack = (filter: string) =>
     shell(
-      `cannery ls store --cc IT,IR,DE | cannery cat --end ${filter} | cannery postcan --rows --to out --max-bytes 4000 | cannery upload private --private | cannery index private.sqlite | cannery clear`,
+      `cannery ls store --cc IT,IR,DE | cannery cat --end | sed 's/"bucket_date":null/"bucket_date":"2024-02-01"/' ${filter} | cannery postcan --rows --to out --max-bytes 4000 | cannery upload private --private | cannery index private.sqlite | cannery clear`,
       { cwd },
     );
   const first = pack('');
@@ -307,6 +307,72 @@ t.test('measurement rows: groups, names that depend on the content, generations'
     cwd,
   });
   t.match(rows(got.out)[0], { software_name: 'changed' });
+});
+
+/** Rows of one bucket, each with its number, through all verbs. */
+function bucketRun(cwd: string, texts: string[], { date = '"2016-08-01"', index = '', to = 'out' } = {}) {
+  const members = (n: string) =>
+    `{"measurement_uid":"012016080100000000000000000000000000000${n}","bucket_date":${date},"report_filename":null`;
+  const lines = texts.map(
+    (text) =>
+      `${members(text.slice(0, 1))},"probe_cc":"IT","test_name":"ndt","measurement_start_time":"2016-08-01 00:00:00","v":"${text}"}`,
+  );
+  const stdin = `${lines.join('\n')}\n{"cannery":"end","rows":${lines.length},"rejected":0}\n`;
+  const line = `cannery postcan --rows --to ${to} | cannery upload private --private | cannery index ${index} i.sqlite | cannery clear`;
+  const { code, err } = shell(line, { cwd, stdin });
+  const uids = lines.map((_, n) => `012016080100000000000000000000000000000${texts[n]!.slice(0, 1)}`);
+  return { code, err, uids };
+}
+
+/** The values of `v` that the index leads to. */
+function values(cwd: string): string[] {
+  const uids = [1, 2, 3].map((n) => `012016080100000000000000000000000000000${n}`);
+  const { out } = cannery(['get', '--index', 'i.sqlite', '--store', 'private', ...uids], { cwd });
+  return rows<{ v: string }>(out).map(({ v }) => v);
+}
+
+t.test('generations: late rows, a part of a bucket, older rules', (t) => {
+  const late = folder(t);
+  t.equal(bucketRun(late, ['1a', '2a'], { date: 'null' }).code, 0);
+  t.equal(bucketRun(late, ['3a'], { date: 'null' }).code, 0);
+  t.same(values(late), ['1a', '2a', '3a'], "rows of no bucket take nobody's place");
+
+  const cwd = folder(t);
+  t.equal(bucketRun(cwd, ['1a', '2a']).code, 0);
+  t.equal(bucketRun(cwd, ['1b', '2b']).code, 0);
+  t.same(values(cwd), ['1b', '2b'], 'new rules take the place of old ones');
+  const part = bucketRun(cwd, ['1c']);
+  t.equal(part.code, 3);
+  t.match(part.err, /1 measurements of 20160801_IT_ndt would take the place of 2/);
+  t.same(values(cwd), ['1b', '2b'], 'a part of the bucket does not');
+  const meant = bucketRun(cwd, ['1c'], { index: '--replace' });
+  t.equal(meant.code, 0, meant.err);
+  t.same(values(cwd), ['1c'], 'unless it is meant');
+  t.equal(bucketRun(cwd, ['1a', '2a']).code, 0);
+  t.same(values(cwd), ['1a', '2a'], 'a generation that returns takes its place again');
+
+  // Made first and indexed last: another outgoing folder waited.
+  const order = folder(t);
+  const stopped = shell('cannery postcan --rows --to slow > waits', {
+    cwd: order,
+    stdin:
+      '{"measurement_uid":null,"bucket_date":"2016-08-01","report_filename":null,"probe_cc":"IT","test_name":"ndt","v":"old"}\n{"cannery":"end","rows":1,"rejected":0}\n',
+  });
+  t.equal(stopped.code, 0);
+  t.equal(bucketRun(order, ['1new', '2new']).code, 0);
+  const { code, err } = shell('cannery upload private --private < waits | cannery index i.sqlite | cannery clear', {
+    cwd: order,
+  });
+  t.equal(code, 0, err);
+  t.match(err, /the index has a later generation of it/);
+  t.same(values(order), ['1new', '2new'], 'an older generation does not take the place of a newer one');
+
+  // Merging knows what is superseded.
+  shell('cannery index central.sqlite --merge i.sqlite', { cwd });
+  t.equal(bucketRun(cwd, ['1d', '2d']).code, 0);
+  shell('cannery index central.sqlite --merge i.sqlite; mv central.sqlite i.sqlite; rm -f i.sqlite-*', { cwd });
+  t.same(values(cwd), ['1d', '2d']);
+  t.end();
 });
 
 t.test('killed at its start, its middle and its end, the pipeline finishes when it is run again', async (t) => {

@@ -1,5 +1,5 @@
 import { IndexDb } from '../edge/index-db.ts';
-import { describeRequest, isUidText, Lookup, parseRequest, type Request } from '../edge/requests.ts';
+import { type Answer, describeRequest, isUidText, Lookup, parseRequest, type Request } from '../edge/requests.ts';
 import { openStore, type Store } from '../edge/store.ts';
 import { measurementRow } from '../record/rows.ts';
 import { UsageError } from '../stream/errors.ts';
@@ -41,36 +41,29 @@ export default verb({
     };
     const lookup = new Lookup(index, storeOf, stage.maxLine);
     try {
-      const asked =
-        reportId !== undefined
-          ? [ask({ reportId, ...(input === undefined ? {} : { input }) })]
-          : uids.length > 0
-            ? uids.map((uid) => ask({ uid }))
-            : requests(stage);
-      const answer = async (one: Asked) => ({ one, answers: await lookup.answer(one.request) });
-      for await (const { one, answers } of orderedMap<Asked, Awaited<ReturnType<typeof answer>>>(asked, answer, {
-        concurrency: jobs,
-      })) {
-        for (const result of answers) {
-          if ('reason' in result)
-            stage.reject(
-              {
-                as: 'request',
-                file: null,
-                line: one.line,
-                reason: `${describeRequest(one.request)}: ${result.reason}`,
-              },
-              one.bytes,
-            );
-          else if (options.raw) await stage.emit(result.line);
-          else
-            await stage.emit(
-              ...measurementRow(
-                { measurement_uid: result.found.measurement_uid, bucket_date: null, report_filename: null },
-                result.line,
-              ),
-            );
+      const give = async (one: Asked, answer: Answer) => {
+        if ('reason' in answer) {
+          const reason = `${describeRequest(one.request)}: ${answer.reason}`;
+          stage.reject({ as: 'request', file: null, line: one.line, reason }, one.bytes);
+        } else if (options.raw) await stage.emit(answer.line);
+        else {
+          const { measurement_uid } = answer.found;
+          await stage.emit(
+            ...measurementRow({ measurement_uid, bucket_date: null, report_filename: null }, answer.line),
+          );
         }
+      };
+      if (reportId !== undefined) {
+        // A report may be large: each measurement is given as it is read.
+        const one = ask({ reportId, ...(input === undefined ? {} : { input }) });
+        for await (const answer of lookup.answers(one.request)) await give(one, answer);
+        return;
+      }
+      const asked = uids.length > 0 ? uids.map((uid) => ask({ uid })) : requests(stage);
+      const read = async (one: Asked) => ({ one, answers: await lookup.answer(one.request) });
+      type Read = Awaited<ReturnType<typeof read>>;
+      for await (const { one, answers } of orderedMap<Asked, Read>(asked, read, { concurrency: jobs })) {
+        for (const answer of answers) await give(one, answer);
       }
     } finally {
       index.close();

@@ -5,13 +5,14 @@ import type { CanRow } from '../edge/outgoing.ts';
 import { storeName } from '../edge/store.ts';
 import { UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
-import { list, text, verb } from '../stream/verb.ts';
+import { flag, list, text, verb } from '../stream/verb.ts';
 
 export default verb({
   summary: 'record every line of uploaded cans in a SQLite index',
   operands: 'DB',
   options: {
     merge: list('--merge <files>', 'add the rows of these indexes, and read no can rows'),
+    replace: flag('--replace', 'a new generation of a bucket may have fewer measurements than the old one'),
     store: text('--store <store>', 'with --merge: where the keys of a foreign table jsonl lie'),
   },
   async run(stage, operands, options) {
@@ -21,7 +22,7 @@ export default verb({
     const index = new IndexDb(path, 'write');
     try {
       if (options.merge.length > 0) merge(stage, index, options.merge, options.store);
-      else await indexRows(stage, index);
+      else await indexRows(stage, index, options.replace);
     } finally {
       index.close();
     }
@@ -37,27 +38,43 @@ function merge(stage: Stage, index: IndexDb, files: string[], store: string | un
   }
 }
 
-async function indexRows(stage: Stage, index: IndexDb): Promise<void> {
-  const indexer = new Indexer(index, stage);
-  const waiting = new Map<string, CanRow[]>();
+async function indexRows(stage: Stage, index: IndexDb, replace: boolean): Promise<void> {
+  const indexer = new Indexer(index, stage, replace);
+  const waiting = new Map<string, Waiting[]>();
   for await (const { row, bytes } of canRows(stage)) {
-    const done = await indexer.record(row);
-    if (done === 'busy') stage.say(`${row.can}: another process is at it, passed over`);
-    else if (done === 'gone') stage.say(`${row.can}: cleared meanwhile`);
-    else if ('refused' in done) stage.reject({ as: 'row', file: row.can, line: null, reason: done.refused }, bytes);
-    else if ('waits' in done) waiting.set(done.generation, [...(waiting.get(done.generation) ?? []), row]);
-    else {
-      await stage.receipt(done.receipt);
-      // The last can of a generation lets the others go too.
-      const others = waiting.get(done.generation) ?? [];
-      waiting.delete(done.generation);
-      for (const other of others) {
-        const again = await indexer.record(other);
-        if (typeof again === 'object' && 'receipt' in again) await stage.receipt(again.receipt);
-      }
-      await stage.flush();
-    }
+    const generation = await give(stage, indexer, row, bytes, waiting);
+    // The last can of a generation lets the others go too.
+    const others = generation === undefined ? [] : (waiting.get(generation) ?? []);
+    if (generation !== undefined) waiting.delete(generation);
+    for (const other of others) await give(stage, indexer, other.row, other.bytes, waiting);
+    await stage.flush();
   }
-  for (const [first] of waiting.values())
-    stage.say(`${first!.can}: waits for cans of its generation that are not in the store yet`);
+  for (const [first] of waiting.values()) {
+    stage.finding(first!.row.can, 'waits for cans of its generation that are not in the store');
+  }
+}
+
+interface Waiting {
+  row: CanRow;
+  bytes: Buffer;
+}
+
+/** @returns the generation of a can that was recorded */
+async function give(
+  stage: Stage,
+  indexer: Indexer,
+  row: CanRow,
+  bytes: Buffer,
+  waiting: Map<string, Waiting[]>,
+): Promise<string | undefined> {
+  const done = await indexer.record(row);
+  if (done === 'busy') stage.say(`${row.can}: another process is at it, passed over`);
+  else if (done === 'gone') stage.say(`${row.can}: cleared meanwhile`);
+  else if ('refused' in done) stage.reject({ as: 'row', file: row.can, line: null, reason: done.refused }, bytes);
+  else if ('waits' in done) waiting.set(done.generation, [...(waiting.get(done.generation) ?? []), { row, bytes }]);
+  else {
+    await stage.receipt(done.receipt);
+    return done.generation;
+  }
+  return undefined;
 }

@@ -3,9 +3,9 @@
 // does not tell is kept: the time, in microseconds since the epoch, and the hash.
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import { parseCanName, parseKey, parseUid, timeOf } from '../record/names.ts';
-import { describe, Failure } from '../stream/errors.ts';
-import type { IndexRow, Manifest } from './outgoing.ts';
+import { JSONL_EXT, keyFolder, parseCanName, parseKey, parseUid, timeOf } from '../record/names.ts';
+import { describe, Failure, Malformed } from '../stream/errors.ts';
+import type { Generation, IndexRow, Manifest } from './outgoing.ts';
 
 /** 'cnry' in the file's header, so that no other database is taken for ours. */
 const APPLICATION_ID = 0x636e7279;
@@ -29,6 +29,7 @@ CREATE TABLE can (
   test TEXT,
   grp TEXT,
   generation TEXT,
+  made INTEGER,
   superseded INTEGER NOT NULL DEFAULT 0,
   UNIQUE (s3path, store)
 );
@@ -149,22 +150,48 @@ export class IndexDb {
 
   /**
    * Inserts cans in one transaction: a can of posts alone, or all cans of a generation. A can that is there
-   * with the same bytes is left as it is; rows of an older generation of the same group go.
-   * @returns keys of the cans whose rows went
-   * @throws Failure where a key is known with other bytes
+   * with the same bytes is left as it is; rows of older generations of the same bucket go.
+   * @param replace a generation may have fewer measurements than what it takes the place of
+   * @throws Failure where a key is known with other bytes, Malformed where measurements would vanish
    */
-  insertCans(store: string, cans: { manifest: Manifest; rows: () => IndexRow[] }[]): string[] {
+  insertCans(store: string, cans: { manifest: Manifest; rows: () => IndexRow[] }[], replace = false): Inserted {
+    const { generation, class: zone } = cans[0]!.manifest;
     try {
       return this.#db
         .transaction(() => {
+          const newer = this.#newerThan(store, cans[0]!.manifest);
+          if (newer !== undefined) {
+            for (const { manifest } of cans) this.#insertOutdated(store, manifest);
+            return { superseded: [], outdated: newer };
+          }
           for (const { manifest, rows } of cans) this.#insertCan(store, manifest, rows);
-          return this.#supersede(store, cans[0]!.manifest);
+          if (!generation?.bucket) return { superseded: [] };
+          return { superseded: this.#supersede(store, groupOf(cans[0]!.manifest)!, zone, generation, replace) };
         })
         .immediate();
     } catch (error) {
       this.#reports.clear(); // ids of a transaction that did not happen
       throw error;
     }
+  }
+
+  /** Key of a can of a later generation of the same bucket; undefined where there is none. */
+  #newerThan(store: string, manifest: Manifest): string | undefined {
+    const { generation } = manifest;
+    if (!generation?.bucket) return undefined;
+    const newer = this.#sql(
+      'SELECT s3path FROM can WHERE store = ? AND grp = ? AND class = ? AND made > ? AND generation <> ? AND NOT superseded LIMIT 1',
+    );
+    const found = newer.get(store, groupOf(manifest), manifest.class, generation.made, generation.id);
+    return (found as { s3path: string } | undefined)?.s3path;
+  }
+
+  /** A can that came too late: known, and without lines. */
+  #insertOutdated(store: string, manifest: Manifest): void {
+    const { s3path, sha256 } = jsonlFile(manifest);
+    if (this.#sql('SELECT 1 FROM can WHERE s3path = ? AND store = ?').get(s3path, store)) return;
+    const id = this.#newCan({ store, s3path, sha256, zone: manifest.class, manifest });
+    this.#sql('UPDATE can SET superseded = 1 WHERE id = ?').run(id);
   }
 
   #insertCan(store: string, manifest: Manifest, readRows: () => IndexRow[]): void {
@@ -178,11 +205,11 @@ export class IndexDb {
     const rows = readRows();
     if (rows.length > LINES) throw new Failure(`${s3path}: more lines than the index can number (${LINES})`);
     const { class: zone, generation } = manifest;
-    if (known)
-      this.#sql('UPDATE can SET superseded = 0, generation = ? WHERE id = ?').run(generation?.id ?? null, known.id);
-    const can =
-      known?.id ??
-      this.#newCan({ store, s3path, sha256, zone, group: groupOf(manifest), generation: generation?.id ?? null });
+    if (known) {
+      const again = this.#sql('UPDATE can SET superseded = 0, generation = ?, made = ? WHERE id = ?');
+      again.run(generation?.id ?? null, generation?.made ?? null, known.id);
+    }
+    const can = known?.id ?? this.#newCan({ store, s3path, sha256, zone, manifest });
     const member = this.#sql('INSERT INTO member VALUES (?, ?, ?, ?)');
     const line = this.#sql('INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
     const usual = this.#sql('INSERT INTO line VALUES (?, ?, ?, ?, ?, NULL, ?, 0)');
@@ -201,13 +228,14 @@ export class IndexDb {
     }
   }
 
-  #newCan(can: NewCan): number {
-    const { store, s3path, sha256, zone, group, generation } = can;
+  #newCan({ store, s3path, sha256, zone, manifest }: NewCan): number {
     const { cc = null, test = null } = parseKey(s3path)?.can ?? {};
+    const { id = null, made = null } = manifest?.generation ?? {};
+    const group = manifest ? groupOf(manifest) : null;
     const insert = this.#sql(
-      'INSERT INTO can (store, s3path, sha256, class, cc, test, grp, generation) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO can (store, s3path, sha256, class, cc, test, grp, generation, made) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
     );
-    return Number(insert.run(store, s3path, sha256, zone, cc, test, group, generation).lastInsertRowid);
+    return Number(insert.run(store, s3path, sha256, zone, cc, test, group, id, made).lastInsertRowid);
   }
 
   /** Id of a report; rows of one report mostly come together. */
@@ -222,24 +250,40 @@ export class IndexDb {
     return id;
   }
 
-  #supersede(store: string, manifest: Manifest): string[] {
-    const { generation } = manifest;
-    if (!generation) return [];
-    const older = this.#sql(
-      'SELECT id, s3path FROM can WHERE store = ? AND grp = ? AND class = ? AND generation <> ? AND NOT superseded ORDER BY s3path',
-    ).all(store, groupOf(manifest), manifest.class, generation.id) as { id: number; s3path: string }[];
-    for (const { id, s3path } of older) {
-      if (generation.cans.some((can) => s3path.endsWith(`/${can}.jsonl.gz`))) {
-        this.#sql('UPDATE can SET generation = ? WHERE id = ?').run(generation.id, id); // in both generations
-        continue;
-      }
-      this.#sql('DELETE FROM line WHERE id >= ? AND id < ?').run(id * LINES, (id + 1) * LINES);
-      this.#sql('DELETE FROM member WHERE can = ?').run(id);
-      this.#sql('UPDATE can SET superseded = 1 WHERE id = ?').run(id);
+  #supersede(store: string, group: string, zone: string, generation: Generation, replace: boolean): string[] {
+    const mine = new Set(generation.cans.map((can) => `${keyFolder(parseCanName(can)!)}/${can}${JSONL_EXT}`));
+    const live = this.#sql(
+      'SELECT id, s3path FROM can WHERE store = ? AND grp = ? AND class = ? AND NOT superseded ORDER BY s3path',
+    ).all(store, group, zone) as { id: number; s3path: string }[];
+    const lines = (cans: { id: number }[]) => cans.reduce((sum, { id }) => sum + this.#linesOf(id), 0);
+    const older = live.filter(({ s3path }) => !mine.has(s3path));
+    const [before, now] = [
+      lines(live.filter(({ s3path }) => !mine.has(s3path))),
+      lines(live.filter(({ s3path }) => mine.has(s3path))),
+    ];
+    if (now < before && !replace) {
+      throw new Malformed(
+        `${now} measurements of ${group} would take the place of ${before}: was the whole bucket read? (index --replace does it)`,
+      );
     }
-    return older
-      .filter(({ s3path }) => !generation.cans.some((can) => s3path.endsWith(`/${can}.jsonl.gz`)))
-      .map(({ s3path }) => s3path);
+    for (const { id } of older) this.#retire(id);
+    // A can that is in both generations belongs to the later one.
+    const adopt = this.#sql('UPDATE can SET generation = ?, made = ? WHERE s3path = ? AND store = ?');
+    for (const s3path of mine) adopt.run(generation.id, generation.made, s3path, store);
+    return older.map(({ s3path }) => s3path);
+  }
+
+  #linesOf(can: number): number {
+    return this.#sql('SELECT count(*) FROM line WHERE id >= ? AND id < ?')
+      .pluck()
+      .get(can * LINES, (can + 1) * LINES) as number;
+  }
+
+  /** Takes a can's rows away; that it was there stays known. */
+  #retire(can: number): void {
+    this.#sql('DELETE FROM line WHERE id >= ? AND id < ?').run(can * LINES, (can + 1) * LINES);
+    this.#sql('DELETE FROM member WHERE can = ?').run(can);
+    this.#sql('UPDATE can SET superseded = 1 WHERE id = ?').run(can);
   }
 
   /** True where the rows of a can are here. */
@@ -285,18 +329,24 @@ export class IndexDb {
       class: string;
       grp: string | null;
       generation: string | null;
+      made: number | null;
       superseded: number;
     };
     const counts = { cans: 0, lines: 0, unusable: 0 };
     for (const can of this.#sql('SELECT * FROM other.can ORDER BY id').all() as Can[]) {
-      const known = this.#sql('SELECT id, sha256 FROM can WHERE s3path = ? AND store = ?').get(can.s3path, can.store) as
-        | { sha256: string }
-        | undefined;
+      const known = this.#sql('SELECT id, sha256, superseded FROM can WHERE s3path = ? AND store = ?').get(
+        can.s3path,
+        can.store,
+      ) as { id: number; sha256: string; superseded: number } | undefined;
       if (known && known.sha256 !== can.sha256)
         throw new Failure(`${can.s3path}: the two indexes know it with different bytes`);
+      // What is superseded there is so here, unless it came back here later.
+      if (known && can.superseded && !known.superseded) this.#retire(known.id);
       if (known) continue;
-      const id = this.#newCan({ ...can, zone: can.class, group: can.grp });
-      this.#sql('UPDATE can SET superseded = ? WHERE id = ?').run(can.superseded, id);
+      const id = this.#newCan({ store: can.store, s3path: can.s3path, sha256: can.sha256, zone: can.class });
+      this.#sql('UPDATE can SET superseded = ?, grp = ?, generation = ?, made = ? WHERE id = ?').run(
+        ...[can.superseded, can.grp, can.generation, can.made, id],
+      );
       this.#sql('INSERT INTO member SELECT ?, first_line, offset, length FROM other.member WHERE can = ?').run(
         id,
         can.id,
@@ -313,6 +363,12 @@ export class IndexDb {
       counts.cans++;
       counts.lines += changes;
     }
+    // Of a bucket's generations that both sides know, the latest stays.
+    const late = this.#sql(
+      `SELECT id FROM can WHERE grp IS NOT NULL AND NOT superseded AND made <
+       (SELECT max(made) FROM can other WHERE other.store = can.store AND other.grp = can.grp AND other.class = can.class AND NOT other.superseded)`,
+    );
+    for (const { id } of late.all() as { id: number }[]) this.#retire(id);
     return counts;
   }
 
@@ -409,8 +465,15 @@ interface NewCan {
   s3path: string;
   sha256: string | null;
   zone: string;
-  group: string | null;
-  generation: string | null;
+  /** Of a can of ours. */
+  manifest?: Manifest;
+}
+
+export interface Inserted {
+  /** Keys of the cans whose rows went. */
+  superseded: string[];
+  /** A key of the later generation that the index has already: nothing was inserted. */
+  outdated?: string;
 }
 
 /** What is kept of the uids of a can: time and hash where the can tells the rest, else the text. */
@@ -446,5 +509,5 @@ function jsonlFile(manifest: Manifest): { s3path: string; sha256: string } {
 
 /** Day, country and test of a row can: what a new generation takes the place of. */
 function groupOf(manifest: Manifest): string | null {
-  return manifest.generation ? manifest.can.slice(0, manifest.can.indexOf('.')) : null;
+  return manifest.generation?.bucket ? manifest.can.slice(0, manifest.can.indexOf('.')) : null;
 }

@@ -15,10 +15,13 @@ export type Recorded =
 
 export class Indexer {
   #index: IndexDb;
+  #replace: boolean;
   #report: Reporter;
   #dedicated = new Set<string>();
 
-  constructor(index: IndexDb, report: Reporter) {
+  /** @param replace a generation may have fewer measurements than the one before */
+  constructor(index: IndexDb, report: Reporter, replace = false) {
+    this.#replace = replace;
     this.#index = index;
     this.#report = report;
   }
@@ -53,7 +56,9 @@ export class Indexer {
       const own = each.manifest();
       return { manifest: own, rows: () => rowsOf(each, own) };
     });
-    const superseded = this.#index.insertCans(store, cans);
+    const { superseded, outdated } = this.#index.insertCans(store, cans, this.#replace);
+    if (outdated !== undefined)
+      this.#report.say(`${folder.can}: the index has a later generation of it (${outdated}): left out`);
     for (const key of superseded)
       this.#report.say(`${key}: superseded, its rows are gone from the index; the store keeps it`);
     this.#report.tally('lines', manifest.measurements);

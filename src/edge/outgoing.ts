@@ -32,6 +32,19 @@ export interface PackedPost {
   sha256: string;
 }
 
+/** Row cans of one day, country and test, made in one run. */
+export interface Generation {
+  id: string;
+  cans: string[];
+  /** When it was made, milliseconds: a later one of the same bucket takes its place, never an earlier one. */
+  made: number;
+  /**
+   * `YYYY-MM-DD` where every row came from this bucket: then the generation is all there is of the group in the
+   * bucket, and takes the place of older ones. Null where rows were gathered otherwise: it takes no place.
+   */
+  bucket: string | null;
+}
+
 /** can.json. */
 export interface Manifest {
   version: 1;
@@ -45,7 +58,7 @@ export interface Manifest {
   spool?: string;
   posts: PackedPost[];
   /** Row cans: all cans made from one day, country and test in one run. */
-  generation?: { id: string; cans: string[] };
+  generation?: Generation;
   /** From the end row: what `sanitise` did. */
   sanitised?: unknown;
 }

@@ -20,7 +20,7 @@ export async function packRows(
 ): Promise<void> {
   if (outgoing.purpose().class === 'as-received')
     throw new Failure(`${outgoing.path} is kept for posts of a spool: use another folder for rows`);
-  const packer = new RowPacker(outgoing);
+  const packer = new RowPacker(outgoing, stage);
   try {
     await giveCans(stage, await packer.recover());
     const { came, end } = await takeRows(stage, packer);

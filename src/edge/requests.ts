@@ -67,26 +67,36 @@ export class Lookup {
     this.#maxLine = maxLine;
   }
 
-  /** All measurements that a request means, in the order of the index; the same line in two cans comes once. */
-  async answer(request: Request): Promise<Answer[]> {
+  /**
+   * All measurements that a request means, in the order of the index, as they are read. The same line in two
+   * cans comes once, and one readable copy is enough.
+   */
+  async *answers(request: Request): AsyncGenerator<Answer> {
     const matches = 'uid' in request ? this.#index.byUid(request.uid) : this.#index.byReport(...keysOf(request));
-    if (matches.length === 0) return [{ reason: this.#unknown(request) }];
-    const answers: Answer[] = [];
-    const seen = new Set<string>();
+    if (matches.length === 0) yield { reason: this.#unknown(request) };
+    const given = new Set<string>();
+    const failed = new Map<string, Answer>();
     for (const found of matches) {
-      const identity =
-        found.hash && found.measurement_uid !== null && `${found.measurement_uid} ${found.hash.toString('hex')}`;
-      if (identity && seen.has(identity)) continue;
-      if (identity) seen.add(identity);
+      const identity = `${found.measurement_uid} ${found.hash?.toString('hex') ?? `${found.s3path} ${found.linenum}`}`;
+      if (given.has(identity)) continue;
       try {
         const store = await this.#storeOf(found.store);
-        answers.push({ found, line: await readLine(this.#index, store, found, this.#maxLine) });
+        yield { found, line: await readLine(this.#index, store, found, this.#maxLine) };
+        given.add(identity);
+        failed.delete(identity);
       } catch (error) {
-        if (error instanceof Malformed) answers.push({ reason: error.message });
-        else throw error;
+        if (!(error instanceof Malformed)) throw error;
+        if (!failed.has(identity)) failed.set(identity, { reason: error.message });
       }
     }
-    return answers;
+    yield* failed.values();
+  }
+
+  /** As `answers`, for requests that are answered several at a time. */
+  async answer(request: Request): Promise<Answer[]> {
+    const all: Answer[] = [];
+    for await (const one of this.answers(request)) all.push(one);
+    return all;
   }
 
   #unknown(request: Request): string {

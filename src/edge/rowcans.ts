@@ -8,10 +8,11 @@ import { readJson } from '../record/json.ts';
 import { canName, ccForPath, dayForPath, isMeasurementUid, parseUid, testForPath, timeOf } from '../record/names.ts';
 import { documentFacts, FACT_NAMES, KEY_NAMES, lookupKeys } from '../record/post.ts';
 import { type MeasurementRow, parseRow, ROW_DEPTH } from '../record/rows.ts';
-import { Failure } from '../stream/errors.ts';
+import { Failure, Malformed } from '../stream/errors.ts';
 import { splitLines } from '../stream/lines.ts';
-import { commitCan, sealCan } from './commit.ts';
-import { type CanFile, type CanRow, canRow, type Manifest, type Outgoing } from './outgoing.ts';
+import { commitCan, type Reporter, sealCan } from './commit.ts';
+import { replaceFile } from './files.ts';
+import { type CanFile, type CanRow, canRow, type Manifest, type Outgoing, takeCan } from './outgoing.ts';
 import { type Item, type PackOptions, packCans } from './pack.ts';
 import { fileBytes } from './source.ts';
 
@@ -41,15 +42,20 @@ export function groupOfRow(row: MeasurementRow): Group {
 
 export class RowPacker {
   #outgoing: Outgoing;
+  #report: Reporter;
   #spill: string;
   #waiting = new Map<string, Buffer[]>();
   #held = 0;
   #groups = new Map<string, Group>();
   /** Cans that waited and were given before. */
   #given = new Set<string>();
+  /** Groups with rows that came from no bucket. */
+  #loose = new Set<string>();
+  #made = Date.now();
 
-  constructor(outgoing: Outgoing) {
+  constructor(outgoing: Outgoing, report: Reporter) {
     this.#outgoing = outgoing;
+    this.#report = report;
     this.#spill = join(outgoing.folder('building'), 'spill');
   }
 
@@ -58,10 +64,14 @@ export class RowPacker {
     this.#outgoing.cleanBuilding();
     await mkdir(this.#spill);
     const rows: CanRow[] = [];
-    for (const state of ['indexed', 'sent', 'ready'] as const) {
+    for (const state of ['held', 'indexed', 'sent', 'ready'] as const) {
       for (const can of this.#outgoing.cans(state)) {
-        const known = this.#outgoing.open(can);
+        const known = this.#open(can);
         if (!known) continue;
+        if (known.folder.state === 'held') {
+          this.#report.finding(can, `held: the store has other bytes under its name; see ${known.folder.dir}`);
+          continue;
+        }
         rows.push(canRow(known.folder, known.manifest));
         this.#given.add(can);
       }
@@ -69,11 +79,22 @@ export class RowPacker {
     return rows;
   }
 
+  #open(can: string): ReturnType<Outgoing['open']> {
+    try {
+      return this.#outgoing.open(can);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      this.#report.finding(can, error.message);
+      return undefined;
+    }
+  }
+
   /** Takes one row. @param bytes its line, as it came */
   add(row: MeasurementRow, bytes: Buffer): void {
     const group = groupOfRow(row);
     const key = `${group.day}_${group.cc}_${group.test}`;
     this.#groups.set(key, group);
+    if (dayForPath(row.bucket_date) === undefined) this.#loose.add(key);
     const rows = this.#waiting.get(key);
     const copy = Buffer.concat([bytes, Buffer.from('\n')]);
     if (rows) rows.push(copy);
@@ -138,24 +159,39 @@ export class RowPacker {
     // Only now it is known which cans make the generation.
     const cans = manifests.map(({ can }) => can);
     const id = createHash('sha256').update(cans.join('\n')).digest('hex').slice(0, 16);
+    const bucket = this.#loose.has(key)
+      ? null
+      : `${group.day.slice(0, 4)}-${group.day.slice(4, 6)}-${group.day.slice(6)}`;
     for (const manifest of manifests) {
-      const row = this.#commit({ ...manifest, generation: { id, cans } });
-      if (!this.#given.has(row.can)) yield row;
+      const { row, kept } = this.#commit({ ...manifest, generation: { id, cans, made: this.#made, bucket } });
+      if (!kept || !this.#given.has(row.can)) yield row;
     }
   }
 
-  /** The same rows were packed before and wait still: that can stays, this one goes. */
-  #commit(manifest: Manifest): CanRow {
-    const before = this.#outgoing.open(manifest.can);
-    if (!before) return commitCan(this.#outgoing, manifest);
-    const known = before.manifest;
-    if (known.generation?.id !== manifest.generation?.id || known.class !== manifest.class) {
-      throw new Failure(
-        `${before.folder.dir}: waits there with another generation of this group: upload and index it first`,
-      );
+  /** The same rows may have been packed before: a can that waits still is kept, and one that is indexed goes. */
+  #commit(manifest: Manifest): { row: CanRow; kept: boolean } {
+    const taken = takeCan(this.#outgoing, manifest.can);
+    if (taken === 'busy') throw new Failure(`${manifest.can}: another process is at it`);
+    if (taken === 'gone') return { row: commitCan(this.#outgoing, manifest), kept: false };
+    const { folder, lock } = taken;
+    try {
+      if (folder.state === 'indexed') {
+        rmSync(folder.retire(), { recursive: true, force: true });
+        return { row: commitCan(this.#outgoing, manifest), kept: false };
+      }
+      const known = folder.manifest();
+      if (known.generation?.id !== manifest.generation?.id || known.class !== manifest.class) {
+        throw new Failure(
+          `${folder.dir}: waits there with another generation of this group: upload and index it first`,
+        );
+      }
+      // It is of today again: an older run's rows must not take its place.
+      replaceFile(folder.file('can.json'), `${JSON.stringify({ ...known, generation: manifest.generation })}\n`);
+      rmSync(join(this.#outgoing.folder('building'), manifest.can), { recursive: true, force: true });
+      return { row: canRow(folder, known), kept: true };
+    } finally {
+      lock.release();
     }
-    rmSync(join(this.#outgoing.folder('building'), manifest.can), { recursive: true, force: true });
-    return canRow(before.folder, known);
   }
 
   async *#items(key: string, group: Group): AsyncGenerator<Item<null>> {
