@@ -34,14 +34,8 @@ const environment = (more: RunOptions['env']) => ({
 
 /** Runs `cannery ARGS…` to its end. */
 export function cannery(args: string[], options: RunOptions = {}): Ran {
-  const { cwd, stdin = '', env } = options;
-  const done = spawnSync(process.execPath, [CANNERY, ...args], {
-    cwd,
-    input: stdin,
-    env: environment(env),
-    maxBuffer: 2 ** 30,
-  });
-  return { code: done.status, out: done.stdout.toString(), err: done.stderr.toString() };
+  const { code, out, err } = canneryBytes(args, options);
+  return { code, out: out.toString(), err };
 }
 
 /** As `cannery`, with stdout as bytes. */

@@ -1,6 +1,7 @@
-import { KINDS, type Kind, listPath, noStrangers } from '../edge/listing.ts';
+import { KINDS, type Kind, listPath } from '../edge/listing.ts';
+import { noStrangers } from '../edge/spool.ts';
 import { compactTest, timeOf } from '../record/names.ts';
-import { describe, UsageError } from '../stream/errors.ts';
+import { describeAt, UsageError } from '../stream/errors.ts';
 import { flag, list, type OptionSpec, seconds, verb } from '../stream/verb.ts';
 
 /** Without --kind, each measurement once: posts, lines of cans and reports, but no postcans. */
@@ -74,7 +75,7 @@ export default verb({
     const endedBy = due ? (options.now ?? Date.now()) - settle * 1000 : undefined;
     const selection = { kinds: expandKinds(options.kind), cc, tests, from, to, endedBy };
     const failed = (path: string, error: unknown) =>
-      stage.reject({ as: 'file', file: path, line: null, reason: describe(error).replace(`${path}: `, '') }, null);
+      stage.reject({ as: 'file', file: path, line: null, reason: describeAt(path, error) }, null);
     for (const path of paths) {
       const strangers = noStrangers();
       try {

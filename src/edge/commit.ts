@@ -1,7 +1,7 @@
 // From a built can to a can that is ready: verified, its name written down, moved by one rename.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, Failure } from '../stream/errors.ts';
+import { describe, Failure, Malformed } from '../stream/errors.ts';
 import { fsyncFolder, writeFileDurably } from './files.ts';
 import {
   CanFolder,
@@ -24,6 +24,33 @@ export interface Reporter {
   finding(file: string | null, reason: string): void;
   say(message: string): void;
   tally(name: string, by?: number): void;
+}
+
+/**
+ * Cans that an earlier run left, with their manifests; held ones are told as findings.
+ * @param damaged told of cans whose manifest cannot be read
+ */
+export function* leftCans(
+  outgoing: Outgoing,
+  report: Reporter,
+  damaged: (can: string, reason: string) => void,
+): Generator<{ folder: CanFolder; manifest: Manifest }> {
+  for (const state of ['held', 'indexed', 'sent', 'ready'] as const) {
+    for (const can of outgoing.cans(state)) {
+      let known: ReturnType<Outgoing['open']>;
+      try {
+        known = outgoing.open(can);
+      } catch (error) {
+        if (!(error instanceof Malformed)) throw error;
+        damaged(can, error.message);
+      }
+      if (!known) continue; // cleared meanwhile, or damaged
+      if (known.folder.state === 'held') {
+        report.finding(can, `held: the store has other bytes under its name; see ${known.folder.dir}`);
+      }
+      yield known;
+    }
+  }
 }
 
 /** The posts of a can, for its manifest. */

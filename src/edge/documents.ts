@@ -5,7 +5,7 @@ import { type JsonError, onOneLine, readJson } from '../record/json.ts';
 import { dayForPath, parseKey, parsePostName, uidOfMember } from '../record/names.ts';
 import { documentFacts, FACT_NAMES, NO_LINE, readPost } from '../record/post.ts';
 import { type MeasurementRow, type Provenance, parseRow, ROW_DEPTH } from '../record/rows.ts';
-import { describe, Malformed, UsageError } from '../stream/errors.ts';
+import { describeAt, Malformed, UsageError } from '../stream/errors.ts';
 import { type Line, readAll } from '../stream/lines.ts';
 import type { Reject, RejectKind } from '../stream/rejects.ts';
 import { isGzip } from './gzip.ts';
@@ -72,10 +72,7 @@ export class DocumentReader {
       const itsOwn = error instanceof Malformed || ITS_OWN.has((error as NodeJS.ErrnoException).code ?? '');
       if (!itsOwn) throw error;
       const row = name === null ? null : Buffer.from(JSON.stringify({ file: name }));
-      this.#kernel.reject(
-        { as: 'file', file: name ?? '-', line: null, reason: describe(error).replace(`${name}: `, '') },
-        row,
-      );
+      this.#kernel.reject({ as: 'file', file: name ?? '-', line: null, reason: describeAt(name, error) }, row);
     }
   }
 

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { sha256, uidHash } from '../record/identity.ts';
 import { canName, parseHourFolder, parsePostName } from '../record/names.ts';
 import { NO_LINE, readPost } from '../record/post.ts';
-import { describe, errno, Malformed } from '../stream/errors.ts';
+import { describeAt, errno } from '../stream/errors.ts';
 import { orderedMap } from '../stream/ordered.ts';
-import { commitCan, postsOf, type Reporter, sealCan } from './commit.ts';
+import { commitCan, leftCans, postsOf, type Reporter, sealCan } from './commit.ts';
 import { type FileIdentity, type FileRead, fsyncFolder, isSameFile, lstatOf, readRegularFile } from './files.ts';
 import { type CanRow, canRow, type Manifest, type Outgoing } from './outgoing.ts';
 import { type Item, type PackOptions, packCans } from './pack.ts';
@@ -58,30 +58,17 @@ export class HourPacker {
   async recover(): Promise<CanRow[]> {
     this.#outgoing.cleanBuilding();
     const rows: CanRow[] = [];
-    for (const state of ['held', 'indexed', 'sent', 'ready'] as const) {
-      for (const can of this.#outgoing.cans(state)) {
-        const known = this.#open(can);
-        if (!known) continue; // cleared meanwhile, or damaged
-        await this.#finishPosts(known.manifest);
-        if (known.folder.state === 'held')
-          this.#report.finding(can, `held: the store has other bytes under its name; see ${known.folder.dir}`);
-        else rows.push(canRow(known.folder, known.manifest));
-      }
-    }
-    return rows;
-  }
-
-  /** Which posts a damaged can holds, nobody knows: those of its group stay until a person has looked. */
-  #open(can: string): ReturnType<Outgoing['open']> {
-    try {
-      return this.#outgoing.open(can);
-    } catch (error) {
-      if (!(error instanceof Malformed)) throw error;
+    // Which posts a damaged can holds, nobody knows: those of its group stay until a person has looked.
+    const damaged = (can: string, reason: string) => {
       const folder = can.slice(0, can.indexOf('.'));
       this.#blocked.add(folder);
-      this.#report.finding(can, `${error.message}; the posts of ${folder} stay until it is mended`);
-      return undefined;
+      this.#report.finding(can, `${reason}; the posts of ${folder} stay until it is mended`);
+    };
+    for (const { folder, manifest } of leftCans(this.#outgoing, this.#report, damaged)) {
+      await this.#finishPosts(manifest);
+      if (folder.state !== 'held') rows.push(canRow(folder, manifest));
     }
+    return rows;
   }
 
   async #finishPosts(manifest: Manifest): Promise<void> {
@@ -99,10 +86,7 @@ export class HourPacker {
         if (sha256(post) !== digest) continue; // another post under the name of an old one: it will be packed
         unlinkSync(path);
       } catch (error) {
-        this.#report.finding(
-          path,
-          `packed already, and cannot be removed: ${describe(error).replace(`${path}: `, '')}`,
-        );
+        this.#report.finding(path, `packed already, and cannot be removed: ${describeAt(path, error)}`);
         this.#stuck.add(file);
         continue;
       }
@@ -122,8 +106,8 @@ export class HourPacker {
   /** Packs posts of one hour folder; every can is given when it is ready and its posts are gone. */
   async *pack(folder: string, posts: ListedPost[]): AsyncGenerator<CanRow> {
     if (this.#blocked.has(folder)) return this.#report.tally('skipped', posts.length);
-    if (!lstatOf(join(this.#spool, folder))?.isDirectory() && lstatOf(join(this.#spool, folder))) {
-      const path = join(this.#spool, folder);
+    const path = join(this.#spool, folder);
+    if (lstatOf(path)?.isDirectory() === false) {
       const reason = 'a link or a file, where a folder of posts was expected: not followed';
       return this.#report.reject({ as: 'file', file: path, line: null, reason }, fileRow(path));
     }
@@ -186,9 +170,7 @@ export class HourPacker {
     // Out of descriptors or of disk is no fault of the post.
     if (['EMFILE', 'ENFILE', 'ENOMEM', 'EIO'].includes(errno(error) ?? '')) throw error;
     const reason =
-      errno(error) === 'ENOENT'
-        ? 'vanished before it was read'
-        : `left in the spool: ${describe(error).replace(`${path}: `, '')}`;
+      errno(error) === 'ENOENT' ? 'vanished before it was read' : `left in the spool: ${describeAt(path, error)}`;
     this.#report.reject({ as: 'file', file: path, line: null, reason }, fileRow(path));
   }
 
@@ -240,7 +222,7 @@ export class HourPacker {
     try {
       unlinkSync(post);
     } catch (error) {
-      this.#report.finding(post, `packed, and cannot be removed: ${describe(error).replace(`${post}: `, '')}`);
+      this.#report.finding(post, `packed, and cannot be removed: ${describeAt(post, error)}`);
     }
   }
 }

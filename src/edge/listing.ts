@@ -3,7 +3,7 @@ import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { dayForPath, type KeyKind, parseHourFolder, parseKey, parsePostName, timeOf } from '../record/names.ts';
 import { lstatOf } from './files.ts';
-import { looksLikeSpool, noStrangers, type Strangers, spoolFolders, spoolPosts } from './spool.ts';
+import { looksLikeSpool, type Strangers, spoolFolders, spoolPosts } from './spool.ts';
 
 export const KINDS = ['post', 'jsonl', 'postcan', 'rows', 'report'] as const;
 export type Kind = (typeof KINDS)[number];
@@ -148,5 +148,3 @@ function placeOf(
   const { cc, test } = can;
   return can.kind === 'hour' ? { kind, hour: can.hour, cc, test } : { kind, day: can.day, cc, test };
 }
-
-export { noStrangers };

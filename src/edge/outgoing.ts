@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { type CanName, canName, hourFolder, keyFolder, parseCanName } from '../record/names.ts';
+import { hourFolder, parseCanName } from '../record/names.ts';
 import { describe, errno, Failure, Malformed } from '../stream/errors.ts';
 import { exists, fsyncFolder, makeFolder, readJsonFile, replaceFile, writeFileDurably } from './files.ts';
 import { type Lock, tryLock } from './lock.ts';
@@ -355,10 +355,6 @@ export function locate(row: CanRow): { outgoing: Outgoing; can: string } {
 export function canRow(folder: CanFolder, manifest: Manifest): CanRow {
   const files = manifest.files.map(({ name, bytes, sha256, s3path }) => ({ name, bytes, sha256, s3path }));
   return { can: manifest.can, dir: folder.dir, class: manifest.class, measurements: manifest.measurements, files };
-}
-
-export function keysOf(can: CanName, extensions: string[]): string[] {
-  return extensions.map((ext) => `${keyFolder(can)}/${canName(can)}${ext}`);
 }
 
 /** Digests of a file, read as a stream. */

@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parseRow, wrongKind } from '../record/rows.ts';
-import { describe } from '../stream/errors.ts';
+import { describeAt } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
 import { HourPacker, type ListedPost } from './hourcans.ts';
 import type { CanRow, Outgoing } from './outgoing.ts';
@@ -26,7 +26,7 @@ export async function packSpool(
   const packer = new HourPacker(outgoing, spool, { ...settings, maxPost: stage.maxLine }, stage);
   await giveCans(stage, await packer.recover());
   for await (const { folder, posts } of groupPosts(stage, spool)) await giveCans(stage, packer.pack(folder, posts));
-  const failed = (path: string, error: unknown) => stage.finding(path, describe(error).replace(`${path}: `, ''));
+  const failed = (path: string, error: unknown) => stage.finding(path, describeAt(path, error));
   const { moved, to } = sweepStrays(spool, failed);
   for (const stray of moved) stage.finding(`${spool}/${stray}`, `looks like a post and is none, moved to ${to}`);
 }

@@ -8,9 +8,9 @@ import { readJson } from '../record/json.ts';
 import { canName, ccForPath, dayForPath, isMeasurementUid, parseUid, testForPath, timeOf } from '../record/names.ts';
 import { documentFacts, FACT_NAMES, KEY_NAMES, lookupKeys } from '../record/post.ts';
 import { type MeasurementRow, parseRow, ROW_DEPTH } from '../record/rows.ts';
-import { Failure, Malformed } from '../stream/errors.ts';
+import { Failure } from '../stream/errors.ts';
 import { splitLines } from '../stream/lines.ts';
-import { commitCan, type Reporter, sealCan } from './commit.ts';
+import { commitCan, leftCans, type Reporter, sealCan } from './commit.ts';
 import { replaceFile } from './files.ts';
 import { type CanFile, type CanRow, canRow, type Manifest, type Outgoing, takeCan } from './outgoing.ts';
 import { type Item, type PackOptions, packCans } from './pack.ts';
@@ -64,29 +64,13 @@ export class RowPacker {
     this.#outgoing.cleanBuilding();
     await mkdir(this.#spill);
     const rows: CanRow[] = [];
-    for (const state of ['held', 'indexed', 'sent', 'ready'] as const) {
-      for (const can of this.#outgoing.cans(state)) {
-        const known = this.#open(can);
-        if (!known) continue;
-        if (known.folder.state === 'held') {
-          this.#report.finding(can, `held: the store has other bytes under its name; see ${known.folder.dir}`);
-          continue;
-        }
-        rows.push(canRow(known.folder, known.manifest));
-        this.#given.add(can);
-      }
+    const damaged = (can: string, reason: string) => this.#report.finding(can, reason);
+    for (const { folder, manifest } of leftCans(this.#outgoing, this.#report, damaged)) {
+      if (folder.state === 'held') continue;
+      rows.push(canRow(folder, manifest));
+      this.#given.add(folder.can);
     }
     return rows;
-  }
-
-  #open(can: string): ReturnType<Outgoing['open']> {
-    try {
-      return this.#outgoing.open(can);
-    } catch (error) {
-      if (!(error instanceof Malformed)) throw error;
-      this.#report.finding(can, error.message);
-      return undefined;
-    }
   }
 
   /** Takes one row. @param bytes its line, as it came */

@@ -54,6 +54,11 @@ export function describe(error: unknown): string {
   return error.message || error.name;
 }
 
+/** As `describe`, for a message that names the path already. */
+export function describeAt(path: string | null, error: unknown): string {
+  return describe(error).replace(`${path}: `, '');
+}
+
 export function errno(error: unknown): string | undefined {
   return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
 }
