@@ -1,6 +1,7 @@
 // A stage between `cat` and `postcan`: measurement rows in, the same rows changed out, and the end row passed on.
 import {
   type EndRow,
+  endRow,
   type MeasurementRow,
   measurementRow,
   openRow,
@@ -28,6 +29,7 @@ export interface RowFilter {
 export async function filterRows(stage: Stage, filter: RowFilter): Promise<void> {
   let came = 0;
   let end: EndRow | undefined;
+  const leftOut: Record<string, number> = {};
   for await (const { number: line, bytes } of stage.rows()) {
     let row: MeasurementRow | undefined;
     try {
@@ -37,7 +39,10 @@ export async function filterRows(stage: Stage, filter: RowFilter): Promise<void>
         came++;
         const document = filter.change(row, line);
         if (document) await emit(stage, row, document);
-        else stage.tally('left_out');
+        else {
+          stage.tally('left_out');
+          if (row.bucket_date !== null) leftOut[row.bucket_date] = (leftOut[row.bucket_date] ?? 0) + 1;
+        }
         continue;
       }
       const other = parseRow(bytes);
@@ -50,9 +55,13 @@ export async function filterRows(stage: Stage, filter: RowFilter): Promise<void>
   }
   if (!end) return;
   if (end.rows !== came) stage.say(`the end row tells of ${end.rows} rows, ${came} came: a filter stands in between?`);
-  const { kind: _, cannery: __, rows: ___, rejected, ...rest } = end as EndRow & { cannery?: string };
-  const counts = { rows: stage.counts.out!, rejected: rejected + stage.counts.rejected! };
-  await stage.emit(JSON.stringify({ cannery: 'end', ...counts, ...rest, ...filter.end?.() }));
+  const { kind: _, cannery: __, rows, rejected, whole, left_out, ...rest } = end as EndRow & { cannery?: string };
+  const more: Partial<EndRow> = { ...rest, ...filter.end?.() };
+  // Where rows went missing on the way, nobody can say any more that a bucket is whole.
+  if (whole && rows === came) more.whole = whole;
+  for (const [bucket, count] of Object.entries(left_out ?? {})) leftOut[bucket] = (leftOut[bucket] ?? 0) + count;
+  if (Object.keys(leftOut).length > 0) more.left_out = leftOut;
+  await stage.emit(endRow(stage.counts.out!, rejected + stage.counts.rejected!, more));
 }
 
 function emit(stage: Stage, row: MeasurementRow, document: Buffer[]): Promise<void> {
