@@ -131,7 +131,7 @@ function tellOrigin(record: Obj, from: Pick<Provenance, 'bucket_date' | 'report_
     return text !== undefined && form.test(text) ? text : null;
   };
   put(record, 'bucket_date', from.bucket_date ?? own('bucket_date', /^\d{4}-\d{2}-\d{2}$/), run);
-  const name = from.report_filename ?? own('report_filename', /^\d{4}-\d{2}-\d{2}\/[^/\0]+\.json$/);
+  const name = from.report_filename ?? own('report_filename', /^\d{4}-\d{2}-\d{2}\/[^/\0]+\.(?:json|yaml)$/);
   put(record, 'report_filename', name, run);
 }
 
