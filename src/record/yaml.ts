@@ -155,6 +155,57 @@ function anyTag(tag: string, construct: (data: unknown, kind: string) => unknown
   );
 }
 
+/** What a header says, for who needs no more than that: numbers as they print, bytes where they are no text. */
+export type HeaderValue = string | number | boolean | null | Buffer | HeaderValue[] | { [name: string]: HeaderValue };
+
+/**
+ * The one mapping of a YAML document.
+ * @throws Error with a reason: not UTF-8, not YAML, no mapping
+ */
+export function readYamlHeader(text: Buffer): Record<string, HeaderValue> {
+  const document = readDocument(text);
+  if (!isMapping(document)) throw new Error(`not a mapping, but ${kindOf(document)}`);
+  repairNorway(document);
+  return plain(document, 0, { left: 1000 + 2 * text.length }) as Record<string, HeaderValue>;
+}
+
+/** @throws Error with a reason */
+function readDocument(text: Buffer): unknown {
+  if (!isUtf8(text)) throw new Error('not UTF-8');
+  try {
+    return yaml.load(text.toString(), { schema: SCHEMA, json: true });
+  } catch (error) {
+    throw new Error(reasonOf(error as yaml.YAMLException));
+  }
+}
+
+function reasonOf({ reason, mark, message }: yaml.YAMLException): string {
+  return `not YAML: ${(reason ?? message).slice(0, 200)}${mark ? ` at line ${mark.line + 1}` : ''}`;
+}
+
+function kindOf(document: unknown): string {
+  if (document === null || document === undefined) return 'null';
+  return Array.isArray(document) ? 'a list' : 'a scalar';
+}
+
+/** @param budget values that may come of it: a few hundred bytes of aliases can unfold into gigabytes */
+function plain(value: unknown, depth: number, budget: { left: number }): HeaderValue {
+  if (depth >= 500) throw new Error('YAML nested deeper than 500 levels');
+  if (budget.left-- <= 0) throw new Error('YAML unfolds to too many values');
+  if (value instanceof NumberText) {
+    const number = Number(value.text);
+    return Number.isInteger(number) && !Number.isSafeInteger(number) ? value.text : number;
+  }
+  if (value instanceof ByteString) return isUtf8(value.bytes) ? value.bytes.toString() : value.bytes;
+  if (value instanceof SortedSet) return [...value.items].sort();
+  if (Array.isArray(value)) return value.map((item) => plain(item, depth + 1, budget));
+  if (typeof value === 'object' && value !== null) {
+    const members = Object.entries(value).map(([key, item]) => [key, plain(item, depth + 1, budget)] as const);
+    return Object.fromEntries(members);
+  }
+  return (value ?? null) as HeaderValue;
+}
+
 /**
  * Country NO without quotes is false in YAML 1.1: said here for the one field that holds a country.
  */
@@ -180,8 +231,7 @@ export function yamlPostToJson(source: string, maxBytes: number): Buffer {
       json: true, // of doubles the last, as in JSON and in Python's reader
     });
   } catch (error) {
-    const { reason, mark, message } = error as yaml.YAMLException;
-    throw new Error(`not YAML: ${(reason ?? message).slice(0, 200)}${mark ? ` at line ${mark.line + 1}` : ''}`);
+    throw new Error(reasonOf(error as yaml.YAMLException));
   }
   const [header, entry] = documents;
   if (!header) throw new Error('YAML without a mapping');
