@@ -20,7 +20,7 @@ import type { Provenance } from './rows.ts';
 import { type RuleName, type RuleOptions, Run } from './rules/run.ts';
 import { testRules } from './rules/tests.ts';
 import { canonicalTest } from './testnames.ts';
-import { ooniTime, ooniTimeOfEpoch } from './times.ts';
+import { epochOf, ooniTime, ooniTimeOfEpoch } from './times.ts';
 
 /** Members that every record has at its top, null where it knows nothing; older formats have their others in test_keys. */
 export const SCHEMA = [
@@ -111,9 +111,8 @@ function giveReportId(record: Obj, run: Run): void {
     if (isNull(node)) return null;
     return textOf(node) ?? bytesOfDict(node) ?? jsonOf(node!);
   };
-  const start = record.get('start_time');
   const id = fabricateReportId({
-    start_time: Number(numberOf(start) ?? textOf(start) ?? 0),
+    start_time: epochOf(timeOf(record.get('start_time'))?.time ?? EPOCH),
     probe_cc: fact('probe_cc'),
     probe_asn: fact('probe_asn'),
     test_name: fact('test_name'),
@@ -171,17 +170,13 @@ function raiseFormat(record: Obj, test: string, run: Run): void {
  */
 function normTimes(record: Obj, run: Run): [string, Node][] {
   const aside: [string, Node][] = [];
-  const timeOf = (key: string): { time?: string; isEpoch: boolean } => {
+  const take = (key: string): { time?: string; isEpoch?: boolean } => {
     const node = record.get(key);
-    const number = numberOf(node) ?? /^\d{9,12}(?:\.\d*)?$/.exec(textOf(node) ?? '')?.[0];
-    const time = number === undefined ? ooniTime(textOf(node) ?? '') : ooniTimeOfEpoch(Number(number));
-    if (time !== undefined) return { time, isEpoch: number !== undefined };
-    if (!isNull(node)) aside.push([key, node!]);
-    return { isEpoch: false };
+    const taken = timeOf(node);
+    if (!taken && !isNull(node)) aside.push([key, node!]);
+    return taken ?? {};
   };
-  const report = timeOf('start_time');
-  const test = timeOf('test_start_time');
-  const given = timeOf('measurement_start_time');
+  const [report, test, given] = [take('start_time'), take('test_start_time'), take('measurement_start_time')];
   const start = (test.isEpoch ? report.time : (test.time ?? report.time)) ?? EPOCH;
   const measured = test.isEpoch ? test.time! : ((test.time && given.time) ?? start);
   if (given.time !== undefined && given.time !== measured)
@@ -196,6 +191,14 @@ function normTimes(record: Obj, run: Run): [string, Node][] {
 }
 
 const EPOCH = '1970-01-01 00:00:00';
+
+/** A time in OONI's form, of a text or of seconds since the epoch. */
+function timeOf(node: Node | undefined): { time: string; isEpoch: boolean } | undefined {
+  const text = textOf(node) ?? '';
+  const seconds = numberOf(node) ?? /^\d{9,12}(?:\.\d*)?$/.exec(text)?.[0];
+  const time = seconds === undefined ? ooniTime(text) : ooniTimeOfEpoch(Number(seconds));
+  return time === undefined ? undefined : { time, isEpoch: seconds !== undefined };
+}
 
 /** Of the options of old probes only what was given to the test itself is of interest. */
 function takeSubargs(record: Obj, run: Run): void {
