@@ -1,6 +1,5 @@
 // Bodies and header values: text, or a base64 dict where the bytes are none.
-import { isUtf8 } from 'node:buffer';
-import { base64Dict, bytesOfDict, type Node, Source, textOf } from '../nodes.ts';
+import { base64Dict, bytesOfDict, type Node, nodeOfBytes, Source, textOf } from '../nodes.ts';
 import type { Run } from './run.ts';
 
 /** NUL goes; what is neither text nor bytes of a YAML report stays as it is. */
@@ -11,14 +10,13 @@ export function normText(node: Node | undefined, run: Run): Node {
   const bytes = run.fromYaml ? bytesOfDict(node) : undefined;
   if (!bytes || run.keepNul || !bytes.includes(0)) return node;
   run.fire('text.nul');
-  const rest = bytes.filter((byte) => byte !== 0);
-  return isUtf8(rest) ? Buffer.from(rest).toString() : base64Dict(Buffer.from(rest));
+  return nodeOfBytes(Buffer.from(bytes.filter((byte) => byte !== 0)));
 }
 
 function withoutNul(node: Node, text: string, run: Run): Node {
   if (!text.includes('\0')) return node;
   run.fire('text.nul');
-  if (run.keepNul) return base64Dict(Buffer.from(text));
+  if (run.keepNul) return asBase64(node);
   if (!(node instanceof Source)) return text.replaceAll('\0', '');
   // Cut out of the source's own text, so that its other escapes stay.
   const own = node.bytes.toString('utf8', node.value.start, node.value.end);
@@ -26,8 +24,14 @@ function withoutNul(node: Node, text: string, run: Run): Node {
   return new Source(rest, { type: 'string', start: 0, end: rest.length });
 }
 
-/** Text or bytes as a base64 dict, whatever they are. */
+/** Text as a base64 dict. Half a surrogate pair has no bytes: text that holds one stays as it is, as all else does. */
 export function asBase64(node: Node | undefined): Node {
   const text = textOf(node);
-  return text === undefined ? (node ?? null) : base64Dict(Buffer.from(text));
+  const bytes = Buffer.from(text ?? '');
+  return bytes.toString() === text ? base64Dict(bytes) : (node ?? null);
+}
+
+/** What a probe printed, to be searched: text, or bytes that are none. */
+export function printedText(node: Node | undefined): string | undefined {
+  return textOf(node) ?? bytesOfDict(node)?.toString('latin1');
 }
