@@ -1,9 +1,8 @@
 // One shape for what ten years of probes sent. A document of format 0.2.0 or later has it but for a few members,
 // and keeps the bytes of all others; an older one is brought into it, rule by rule.
-import { createHash } from 'node:crypto';
+import { recordId } from './identity.ts';
 import { dayForPath } from './names.ts';
 import {
-  bytesOfDict,
   isNull,
   isObject,
   isTruthy,
@@ -15,12 +14,12 @@ import {
   readDocument,
   textOf,
 } from './nodes.ts';
-import { fabricateReportId } from './reportid.ts';
+import { fabricateReportId, reportIdSource } from './reportid.ts';
 import type { Provenance } from './rows.ts';
 import { type RuleName, type RuleOptions, Run } from './rules/run.ts';
 import { testRules } from './rules/tests.ts';
 import { canonicalTest } from './testnames.ts';
-import { epochOf, ooniTime, ooniTimeOfEpoch } from './times.ts';
+import { ooniTime, ooniTimeOfEpoch } from './times.ts';
 
 /** Members that every record has at its top, null where it knows nothing; older formats have their others in test_keys. */
 export const SCHEMA = [
@@ -106,19 +105,8 @@ function mergeReport(record: Obj, run: Run): void {
 function giveReportId(record: Obj, run: Run): void {
   const known = record.get('report_id');
   if (!isNull(known) && textOf(known) !== '') return;
-  const fact = (key: string) => {
-    const node = record.get(key);
-    if (isNull(node)) return null;
-    return textOf(node) ?? bytesOfDict(node) ?? jsonOf(node!);
-  };
-  const id = fabricateReportId({
-    start_time: epochOf(timeOf(record.get('start_time'))?.time ?? EPOCH),
-    probe_cc: fact('probe_cc'),
-    probe_asn: fact('probe_asn'),
-    test_name: fact('test_name'),
-    software_version: fact('software_version'),
-    probe_city: fact('probe_city'),
-  });
+  const source = reportIdSource((name) => (record.has(name) ? jsonOf(record.get(name)!).toString() : undefined));
+  const id = fabricateReportId(source);
   run.fire('report_id.made', record.set('report_id', id));
 }
 
@@ -139,12 +127,7 @@ function tellOrigin(record: Obj, from: Origin, run: Run): void {
 /** One and the same at every run: the first 16 bytes of the SHA-1 of the line, as a UUID is written. */
 function giveId(record: Obj, document: Buffer, run: Run): void {
   if (isTruthy(record.get('id'))) return;
-  run.fire('id.made', record.set('id', uuidOf(createHash('sha1').update(document).digest())));
-}
-
-/** The first 16 bytes of a digest, written as a UUID; its version bits are none of RFC 4122's. */
-export function uuidOf(digest: Buffer): string {
-  return digest.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  run.fire('id.made', record.set('id', recordId([document])));
 }
 
 /** A record of a new format has its test_keys, or its members of the test at the top. */

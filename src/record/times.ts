@@ -25,11 +25,6 @@ export function ooniTimeOfEpoch(seconds: number): string | undefined {
   return formatted(Math.floor(seconds) * 1000);
 }
 
-/** Seconds since the epoch of a time in OONI's form. */
-export function epochOf(time: string): number {
-  return Date.parse(`${time.replace(' ', 'T')}Z`) / 1000;
-}
-
 function formatted(milliseconds: number): string | undefined {
   if (!(Math.abs(milliseconds) <= 8.64e15)) return undefined;
   const iso = new Date(milliseconds).toISOString();

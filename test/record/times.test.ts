@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { epochOf, ooniTime, ooniTimeOfEpoch } from '../../src/record/times.ts';
+import { epochOf } from '../../src/record/reportid.ts';
+import { ooniTime, ooniTimeOfEpoch } from '../../src/record/times.ts';
 
 t.test('times in every form that probes and YAML have', (t) => {
   const cases: [given: string, time: string | undefined][] = [
