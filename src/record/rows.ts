@@ -23,6 +23,10 @@ export interface EndRow {
   rejected: number;
   /** Added by `sanitise`: rules and bridge database. */
   sanitised?: unknown;
+  /** Buckets (`YYYY-MM-DD`) of which `cat` read every report. */
+  whole?: string[];
+  /** Bucket → measurements that a rule left out. */
+  left_out?: Record<string, number>;
 }
 
 export interface FileRow {
@@ -56,8 +60,9 @@ function isEmptyRest(rest: Buffer): boolean {
   return false;
 }
 
-export function endRow(rows: number, rejected: number): string {
-  return JSON.stringify({ cannery: 'end', rows, rejected });
+/** The end row of a stream. @param more members that tell of it besides */
+export function endRow(rows: number, rejected: number, more: Omit<EndRow, 'kind' | 'rows' | 'rejected'> = {}): string {
+  return JSON.stringify({ cannery: 'end', rows, rejected, ...more });
 }
 
 /**
@@ -148,6 +153,11 @@ function parseEnd(bytes: Buffer, row: Value): EndRow | OtherRow {
   const end = JSON.parse(bytes.toString('utf8', row.start, row.end)) as EndRow;
   const isCount = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
   if (!isCount(end.rows) || !isCount(end.rejected)) throw new Error('an end row has counts of rows and rejected');
+  const { whole = [], left_out = {} } = end;
+  if (!Array.isArray(whole) || !whole.every((bucket) => typeof bucket === 'string'))
+    throw new Error('whole is a list of buckets');
+  if (typeof left_out !== 'object' || left_out === null || !Object.values(left_out).every(isCount))
+    throw new Error('left_out tells a count for each bucket');
   return { ...end, kind: 'end' };
 }
 
