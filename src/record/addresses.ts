@@ -311,14 +311,14 @@ function hexGroups(bytes: Uint8Array, from: number, to: number): HexGroup[] {
       group(start, at, at - start <= 4 ? hexValue(bytes, start, at) : -1);
       continue;
     }
-    const escape = c === PERCENT;
-    const separator = escape ? (isColonEscape(bytes, at) ? COLON : 0) : c === DOT ? 0 : c;
+    const encoded = c === PERCENT;
+    const separator = encoded ? (isColonEscape(bytes, at) ? COLON : 0) : c === DOT ? 0 : c;
     if (separator === 0 || (by !== 0 && separator !== by)) other();
     if (separator !== 0) {
       by = separator;
       places.push(at);
     }
-    at = Math.min(at + (escape ? 3 : 1), to);
+    at = Math.min(at + (encoded ? 3 : 1), to);
   }
   // What ends with a double separator has no group there.
   if (places.length > 1) group(to, to, -1);

@@ -42,9 +42,9 @@ export function wholeRun(bytes: Uint8Array, start: number, end: number): Base64R
 /** Past a line's end and the indentation after it; as it is, or as JSON escapes it. */
 function pastLineEnd(bytes: Uint8Array, at: number): number {
   let next = at;
-  const take = (plain: number, escape: number) => {
+  const take = (plain: number, letter: number) => {
     if (bytes[next] === plain) next += 1;
-    else if (bytes[next] === 0x5c && bytes[next + 1] === escape) next += 2;
+    else if (bytes[next] === 0x5c && bytes[next + 1] === letter) next += 2;
     else return false;
     return true;
   };

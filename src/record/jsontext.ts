@@ -1,5 +1,4 @@
 // The strings of a JSON text: what each says, and which of its bytes says what, so that a part can be replaced.
-import type { Value } from './json.ts';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -45,8 +44,8 @@ export interface Text {
 let room = Buffer.alloc(0);
 let places = new Uint32Array(0);
 
-/** Reads the content of a string, at [start, end) of valid JSON. */
-export function textOf(json: Buffer, start: number, end: number): Text {
+/** Reads the content of a string, at [start, end) of JSON. */
+export function readString(json: Buffer, start: number, end: number): Text {
   const first = json.indexOf(BACKSLASH, start);
   if (first === -1 || first >= end) return { bytes: json.subarray(start, end), at: (byte) => start + byte };
   if (room.length < end - start) {
@@ -64,13 +63,17 @@ export function textOf(json: Buffer, start: number, end: number): Text {
       put(at++, c);
       continue;
     }
-    const escape = json[at + 1]!;
-    if (escape !== 0x75) {
-      put(at, PLAIN_ESCAPE.get(escape) ?? escape);
+    const letter = json[at + 1]!;
+    if (letter !== 0x75) {
+      put(at, PLAIN_ESCAPE.get(letter) ?? letter);
       at += 2;
       continue;
     }
     let code = unitAt(json, at);
+    if (Number.isNaN(code)) {
+      put(at++, c); // no JSON, but a text that may be searched all the same
+      continue;
+    }
     let taken = 6;
     if (code >= 0xd800 && code < 0xdc00 && json[at + 6] === BACKSLASH && json[at + 7] === 0x75) {
       const low = unitAt(json, at + 6);
@@ -98,7 +101,8 @@ const PLAIN_ESCAPE = new Map([
 ]);
 
 function unitAt(json: Buffer, at: number): number {
-  return Number.parseInt(json.toString('latin1', at + 2, at + 6), 16);
+  const digits = json.toString('latin1', at + 2, at + 6);
+  return /^[0-9a-fA-F]{4}$/.test(digits) ? Number.parseInt(digits, 16) : Number.NaN;
 }
 
 /** Escapes for signs that secrets are written with: all of ASCII but `" & ' < = > \`, which nobody needs to look at. */
@@ -142,26 +146,4 @@ export function edited(json: Buffer, edits: readonly Edit[]): Buffer {
   }
   pieces.push(json.subarray(at));
   return Buffer.concat(pieces);
-}
-
-/**
- * Gives members of an object other values, all of them where one name stands twice; those that are not there are
- * put behind the others.
- * @param members name → JSON text
- */
-export function setMembers(json: Buffer, object: Value, members: Record<string, string>): Edit[] {
-  const edits: Edit[] = [];
-  const added: string[] = [];
-  for (const [name, text] of Object.entries(members)) {
-    const there = object.members!.filter(({ key }) => key === name);
-    if (there.length === 0) added.push(`${JSON.stringify(name)}:${text}`);
-    for (const { value } of there) {
-      if (json.toString('utf8', value.start, value.end) !== text)
-        edits.push({ start: value.start, end: value.end, text });
-    }
-  }
-  if (added.length === 0) return edits;
-  const last = object.members!.at(-1);
-  const at = last ? last.value.end : object.start + 1;
-  return [...edits, { start: at, end: at, text: `${last ? ',' : ''}${added.join(',')}` }];
 }

@@ -2,9 +2,11 @@
 import { createHmac } from 'node:crypto';
 import { type Address, ANY, findAddresses, isLocal, withEmbedded } from './addresses.ts';
 import { type Bridge, BridgeDatabase, endpointsIn, fingerprintIn, hashFingerprint, listensAt } from './bridges.ts';
-import { member, readJson, stringOf, type Value } from './json.ts';
-import { type Edit, eachString, edited, isSpace, mayHide, setMembers, textOf, valueEnd } from './jsontext.ts';
+import { member, readJson, stringOf } from './json.ts';
+import { type Edit, eachString, edited, isSpace, mayHide, readString, valueEnd } from './jsontext.ts';
+import { arrayOf, isNull, jsonOf, type Node, Obj, objectOf, readDocument, textOf } from './nodes.ts';
 import { ROW_DEPTH } from './rows.ts';
+import { SCRUBS, type Scrub, tellsFailure } from './scrubs.ts';
 import { type Own, type Rule, Secrets } from './secrets.ts';
 import { canonicalTest } from './testnames.ts';
 import { redactTorLog } from './torlog.ts';
@@ -23,10 +25,16 @@ export interface SanitiseOptions {
   probeIp: boolean;
   /** And that of its resolver. */
   resolver: boolean;
+  /** Take out besides: any address in texts of failures, what looks like an e-mail or MAC address. */
+  scrubs: readonly Scrub[];
+  /** The annotations that stay; undefined for all. */
+  annotations: readonly string[] | undefined;
 }
 
 /** How often each rule took something out. */
-export type Removed = Partial<Record<Rule | 'bridge' | 'unknown_bridge' | 'tor_log' | 'probe_ip' | 'resolver', number>>;
+export type Removed = Partial<
+  Record<Rule | Scrub | 'bridge' | 'unknown_bridge' | 'tor_log' | 'probe_ip' | 'resolver' | 'annotation', number>
+>;
 
 export interface Sanitised {
   /** Undefined where the record is dropped. */
@@ -91,7 +99,8 @@ export class Sanitiser {
 
   /** Quick, and true rather too often. */
   #mayChange(document: Buffer, members: Map<string, OwnMember>): boolean {
-    if (mayHide(document)) return true;
+    const { scrubs, annotations } = this.#options;
+    if (scrubs.length > 0 || annotations || mayHide(document)) return true;
     for (const name of members.keys()) if (mayTell(document, name)) return true;
     return this.#options.search && this.#secrets.mayBeIn(document);
   }
@@ -107,7 +116,7 @@ export class Sanitiser {
       if (unknown !== undefined && this.#options.unknown === 'drop') return { document: undefined, removed, unknown };
     }
     if (test === 'tcp_connect') document = this.#tcpConnect(document, removed);
-    document = this.#strings(document, own, removed);
+    document = this.#strings(this.#annotations(document, removed), own, removed);
     return { document, removed, ...(unknown === undefined ? {} : { unknown }) };
   }
 
@@ -120,7 +129,7 @@ export class Sanitiser {
     let done = 0;
     eachString(document, 0, document.length, (start, end, isName) => {
       if (!isName || start < done) return;
-      const one = members.get(textOf(document, start, end).bytes.toString());
+      const one = members.get(readString(document, start, end).bytes.toString());
       if (!one) return;
       let at = document.indexOf(0x3a, end) + 1;
       while (isSpace(document[at]!)) at++;
@@ -137,16 +146,13 @@ export class Sanitiser {
 
   // --- tests of bridges
 
-  #bridgeReachability(document: Buffer, own: Own, removed: Removed): { document: Buffer; unknown?: string } {
-    const record = readRecord(document);
-    const { objects, inputs } = record;
-    const edits = objects.flatMap((keys) => torLog(document, keys, removed));
-    const keys = objects.at(-1);
-    const address = keys ? textIn(document, member(keys, 'bridge_address')) : '';
+  #bridgeReachability(given: Buffer, own: Own, removed: Removed): { document: Buffer; unknown?: string } {
+    const document = withoutTorLog(given, removed);
+    const { record, keys, inputs } = bridgeRecord(document);
     const input = inputs.join(' ');
-    const hashed = keys && stringOf(document, member(keys, 'bridge_hashed_fingerprint'));
-    const isDone = OPAQUE.test(input) || (HASH.test(input) && input === hashed);
-    if (address === '' && (isDone || input === '')) return { document: edited(document, edits) };
+    const address = trimmed(keys.get('bridge_address'));
+    const isDone = OPAQUE.test(input) || (HASH.test(input) && input === textOf(keys.get('bridge_hashed_fingerprint')));
+    if (address === '' && (isDone || input === '')) return { document };
 
     const keep = this.#options.unknown === 'keep';
     const lines = [address || input];
@@ -154,20 +160,22 @@ export class Sanitiser {
     const { bridge, hash } = this.#identify(lines);
     const unknown = bridge ? undefined : (hash ?? (isDone ? input : this.#opaque(input || address)));
     const secret = !keep || bridge !== undefined;
-
-    const fresh: Record<string, string> = {};
-    if (secret) fresh.bridge_address = 'null';
-    else if (address === '') fresh.bridge_address = JSON.stringify(input);
-    fresh.distributor = JSON.stringify(bridge?.distributor ?? null);
-    if (bridge) fresh.transport = JSON.stringify(bridge.transport);
-    fresh.bridge_hashed_fingerprint = JSON.stringify(hash ?? (isDone && HASH.test(input) ? input : null));
-    const instead = hash ?? (secret && !isDone && inputs.some(tellsPlace) ? unknown : undefined);
-    edits.push(...setRecord(document, record, instead, fresh, { tor_log: '""' }));
-
-    if (secret)
-      noteLines(own, [address, input], bridge?.hash ?? unknown!, bridge ? 'bridge_address' : 'bridge_unknown');
     count(removed, bridge ? 'bridge' : 'unknown_bridge');
-    return { document: edited(document, edits), ...(unknown === undefined ? {} : { unknown }) };
+    if (secret) {
+      const rule = bridge ? 'bridge_address' : 'unknown_address';
+      noteLines(own, [address, input], bridge?.hash ?? unknown!, rule);
+    }
+
+    if (!keys.has('tor_log')) keys.set('tor_log', '');
+    if (secret) keys.set('bridge_address', null);
+    else if (address === '') keys.set('bridge_address', record.get('input')!);
+    keys.set('distributor', bridge?.distributor ?? null);
+    if (bridge) keys.set('transport', bridge.transport);
+    keys.set('bridge_hashed_fingerprint', hash ?? (isDone && HASH.test(input) ? input : null));
+    if (hash !== undefined) record.set('input', hash);
+    else if (secret && !isDone && inputs.some(tellsPlace)) record.set('input', unknown!);
+    record.set('test_keys', keys);
+    return { document: jsonOf(record), ...(unknown === undefined ? {} : { unknown }) };
   }
 
   /** The bridge of the lines; or where the database does not have it, the hash of its fingerprint. */
@@ -198,13 +206,15 @@ export class Sanitiser {
   }
 
   #tcpConnect(document: Buffer, removed: Removed): Buffer {
-    const record = readRecord(document);
-    const [input] = record.inputs;
-    const bridge = input !== undefined && record.inputs.length === 1 ? this.#ofTarget(input) : undefined;
+    const input = textOf(objectOf(readDocument(document, 1))!.get('input'));
+    const bridge = input === undefined ? undefined : this.#ofTarget(input.trim());
     if (!bridge) return document;
+    const { record, keys } = bridgeRecord(document);
+    keys.set('bridge_hashed_fingerprint', bridge.hash);
+    record.set('test_keys', keys);
+    record.set('input', bridge.hash);
     count(removed, 'bridge');
-    const fresh = { bridge_hashed_fingerprint: JSON.stringify(bridge.hash) };
-    return edited(document, setRecord(document, record, bridge.hash, fresh, {}));
+    return jsonOf(record);
   }
 
   /** The bridge of a key, or of exactly this address and port. */
@@ -216,15 +226,41 @@ export class Sanitiser {
     return this.#database.atAddress(host.address).find((one) => listensAt(one, host.address, port));
   }
 
+  #annotations(document: Buffer, removed: Removed): Buffer {
+    const { annotations: kept } = this.#options;
+    if (!kept) return document;
+    const before = removed.annotation;
+    const without = (holder: Obj) => {
+      const annotations = objectOf(holder.get('annotations'));
+      for (const name of annotations?.keys() ?? []) {
+        if (kept.includes(name)) continue;
+        annotations!.delete(name);
+        holder.set('annotations', annotations!);
+        count(removed, 'annotation');
+      }
+    };
+    const record = objectOf(readDocument(document, 1))!;
+    without(record);
+    const keys = objectOf(record.get('test_keys')); // where those of old records are
+    if (keys) {
+      without(keys);
+      record.set('test_keys', keys);
+    }
+    return removed.annotation === before ? document : jsonOf(record);
+  }
+
   // --- every string
 
   #strings(given: Buffer, own: Own, removed: Removed): Buffer {
     let document = given;
     for (let round = 0; round < ROUNDS; round++) {
       const edits: Edit[] = [];
-      eachString(document, 0, document.length, (start, end) => {
-        const { bytes, at } = textOf(document, start, end);
-        for (const hit of this.#secrets.allIn(bytes, own)) {
+      let failure = false;
+      eachString(document, 0, document.length, (start, end, isName) => {
+        const { bytes, at } = readString(document, start, end);
+        if (isName) failure = tellsFailure(bytes.toString());
+        const hits = this.#secrets.allIn(bytes, own);
+        for (const hit of hits.length > 0 ? hits : this.#scrubbed(bytes, failure && !isName)) {
           edits.push({ start: at(hit.start), end: at(hit.end), text: escaped(hit.text) });
           for (const rule of hit.rules) count(removed, rule);
         }
@@ -233,6 +269,39 @@ export class Sanitiser {
       document = edited(document, edits);
     }
     throw new Error(`after ${ROUNDS} rounds there is still something to take out of it`);
+  }
+
+  /** What is to be taken out besides secrets. */
+  #scrubbed(bytes: Buffer, failure: boolean): { start: number; end: number; text: Buffer; rules: Scrub[] }[] {
+    const { scrubs } = this.#options;
+    if (scrubs.length === 0) return [];
+    const text = bytes.toString('latin1');
+    for (const scrub of scrubs) {
+      const ranges = scrub !== 'endpoint' || failure ? SCRUBS[scrub](text) : [];
+      if (ranges.length > 0) return ranges.map((range) => ({ ...range, text: Buffer.from(SCRUBBED), rules: [scrub] }));
+    }
+    return [];
+  }
+
+  // --- texts that are no document
+
+  /** What would be taken out of a line, whatever it is. */
+  find(line: Buffer): Removed {
+    try {
+      return this.sanitise(line).removed;
+    } catch {
+      return this.#findInText(line);
+    }
+  }
+
+  /** As it stands, and as if it were a part of a JSON string. */
+  #findInText(line: Buffer): Removed {
+    const removed: Removed = {};
+    const own: Own = { addresses: new Map(), fingerprints: new Map() };
+    const read = line.includes(0x5c) ? readString(line, 0, line.length).bytes : line;
+    for (const bytes of new Set([line, read]))
+      for (const { rules } of this.#secrets.allIn(bytes, own)) for (const rule of rules) count(removed, rule);
+    return removed;
   }
 }
 
@@ -267,7 +336,7 @@ function isHarmless(value: string, { rule }: OwnMember): boolean {
 function addressesWithin(document: Buffer, start: number, end: number): Address[] {
   const found: Address[] = [];
   eachString(document, start, end, (from, to) => {
-    found.push(...addressesOf(textOf(document, from, to).bytes));
+    found.push(...addressesOf(readString(document, from, to).bytes));
   });
   return found;
 }
@@ -281,52 +350,19 @@ function addressesOf(bytes: Uint8Array): Address[] {
   return found;
 }
 
-/** What the rules of bridges' tests look at. */
-interface TestRecord {
-  top: Value;
-  /** Every `test_keys`, objects and null. */
-  testKeys: Value[];
-  objects: Value[];
-  /** Texts of `input`, trimmed: of a list, all of them. */
-  inputs: string[];
+/** A record of a test of bridges. @throws Error where its test_keys are neither an object nor null */
+function bridgeRecord(document: Buffer): { record: Obj; keys: Obj; inputs: string[] } {
+  const record = objectOf(readDocument(document, 1))!;
+  const testKeys = record.get('test_keys');
+  const keys = objectOf(testKeys) ?? (isNull(testKeys) ? new Obj() : undefined);
+  if (!keys) throw new Error('test_keys is no object');
+  const input = record.get('input');
+  const inputs = (arrayOf(input) ?? [input]).map(trimmed).filter((line) => line !== '');
+  return { record, keys, inputs };
 }
 
-/** @throws Error where test_keys is neither object nor null */
-function readRecord(document: Buffer): TestRecord {
-  const top = readJson(document, { ...DEPTH, keep: 2 }).value;
-  const testKeys = top.members!.filter(({ key }) => key === 'test_keys').map(({ value }) => value);
-  const other = testKeys.find(({ type }) => type !== 'object' && type !== 'null');
-  if (other) throw new Error(`test_keys is no object, but ${other.type}`);
-  const input = member(top, 'input');
-  const inputs = (input?.items ?? (input ? [input] : [])).map((value) => textIn(document, value)).filter(Boolean);
-  return { top, testKeys, objects: testKeys.filter(({ type }) => type === 'object'), inputs };
-}
-
-function textIn(document: Buffer, value: Value | undefined): string {
-  return (stringOf(document, value) ?? '').trim();
-}
-
-/**
- * Gives a record another input, and its test keys other members, wherever they stand.
- * @param first members that test keys begin with where there were none
- */
-function setRecord(
-  document: Buffer,
-  { top, testKeys, objects }: TestRecord,
-  input: string | undefined,
-  members: Record<string, string>,
-  first: Record<string, string>,
-): Edit[] {
-  const whole = Object.entries({ ...first, ...members }).map(([name, value]) => `${JSON.stringify(name)}:${value}`);
-  const fresh = `{${whole.join(',')}}`;
-  const above: Record<string, string> = {};
-  if (input !== undefined) above.input = JSON.stringify(input);
-  if (testKeys.length === 0) above.test_keys = fresh;
-  return [
-    ...setMembers(document, top, above),
-    ...objects.flatMap((keys) => setMembers(document, keys, members)),
-    ...testKeys.filter(({ type }) => type === 'null').map(({ start, end }) => ({ start, end, text: fresh })),
-  ];
+function trimmed(node: Node | undefined): string {
+  return textOf(node)?.trim() ?? '';
 }
 
 /** True for a line with an address, or with a host and its port. */
@@ -347,20 +383,21 @@ function noteLines(own: Own, lines: string[], instead: string, rule: Rule): void
   }
 }
 
-/** Edits of `tor_log`: what it tells of the bridge is taken out, and where there is none, it is empty. */
-function torLog(document: Buffer, keys: Value, removed: Removed): Edit[] {
-  const logs = keys.members!.filter(({ key }) => key === 'tor_log').map(({ value }) => value);
-  if (logs.length === 0) return setMembers(document, keys, { tor_log: '""' });
+/** The record with logs of tor that do not tell of its bridge. */
+function withoutTorLog(document: Buffer, removed: Removed): Buffer {
+  const { members } = readJson(document, { ...DEPTH, keep: 2 }).value;
+  const keys = members!.flatMap(({ key, value }) => (key === 'test_keys' ? (value.members ?? []) : []));
   const edits: Edit[] = [];
-  for (const { type, start, end } of logs) {
-    if (type === 'null') edits.push({ start, end, text: '""' });
-    eachString(document, start, end, (from, to) => {
-      const { bytes, at } = textOf(document, from, to);
+  for (const { key, value } of keys) {
+    if (key !== 'tor_log') continue;
+    if (value.type === 'null') edits.push({ start: value.start, end: value.end, text: '""' });
+    eachString(document, value.start, value.end, (start, end) => {
+      const { bytes, at } = readString(document, start, end);
       for (const found of redactTorLog(bytes)) {
         edits.push({ start: at(found.start), end: at(found.end), text: escaped(found.text) });
         count(removed, 'tor_log');
       }
     });
   }
-  return edits;
+  return edited(document, edits);
 }

@@ -21,7 +21,7 @@ export type Rule =
   | 'bridge_address'
   | 'bridge_host'
   | 'bridge_fingerprint'
-  | 'bridge_unknown'
+  | 'unknown_address'
   | 'probe_address'
   | 'resolver_address'
   | 'packet';
@@ -195,7 +195,8 @@ export class Secrets {
       if (bytes.compare(key.bytes, 0, key.bytes.length, first, last) !== 0) continue;
       // The key of port 44 does not stand in a text with port 443.
       if (withinWord(bytes, first) || withinWord(bytes, last)) continue;
-      return this.#hit(first, last, 'bridge_line', key.bridge.hash);
+      this.#hit(first, last, 'bridge_line', key.bridge.hash);
+      return;
     }
     const port = portAt(bytes, end);
     const bridge = port && host.ports.get(port.number);
@@ -210,7 +211,8 @@ export class Secrets {
     for (const at of starts) {
       const host = this.#names.get(name.slice(at));
       if (!host) continue;
-      return this.#endpoint(bytes, host, start + at, start + at, start + name.length, 'bridge_host');
+      this.#endpoint(bytes, host, start + at, start + at, start + name.length, 'bridge_host');
+      return;
     }
   }
 
