@@ -1,13 +1,18 @@
 // rename.log on disk: a line is durable before its move begins, so that no report is ever moved without one.
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type LogEntry, logLine } from '../record/renamelog.ts';
+import { type LogEntry, logLine, parseLogLine } from '../record/renamelog.ts';
 import { failAt, fsyncFolder } from './files.ts';
 
 export const LOG_NAME = 'rename.log';
 
+/** Of the end of a log; more than the moves take that are under way at once. */
+const TAIL = 1024 * 1024;
+
 /** The log of a folder, open for more lines. Under the folder's lock only. */
 export class RenameLog {
+  /** Moves that a run before this one may not have come to the end of: sources and their targets. */
+  readonly begun = new Map<string, string>();
   #path: string;
   #fd: number;
 
@@ -16,7 +21,17 @@ export class RenameLog {
     this.#path = join(folder, LOG_NAME);
     try {
       this.#fd = openSync(this.#path, 'a+', 0o644);
-      mendEnd(this.#fd);
+      const { size } = fstatSync(this.#fd);
+      const tail = Buffer.alloc(Math.min(size, TAIL));
+      readSync(this.#fd, tail, 0, tail.length, size - tail.length);
+      const lines = tail.toString().split('\n');
+      for (const entry of lines.map(parseLogLine)) {
+        if (!entry) continue;
+        if (entry.outcome === 'duplicate' || entry.outcome === 'undone') this.begun.delete(entry.source);
+        else this.begun.set(entry.source, entry.target);
+      }
+      // A run that was killed may have left a part of a line, before anything of it was done.
+      if (lines.at(-1) !== '') writeSync(this.#fd, '\n');
       fsyncFolder(dirname(this.#path));
     } catch (error) {
       failAt(this.#path, error);
@@ -43,11 +58,4 @@ export class RenameLog {
   close(): void {
     closeSync(this.#fd);
   }
-}
-
-/** A run that was killed may have left a part of a line, before anything of it was done: the next line is another. */
-function mendEnd(fd: number): void {
-  const { size } = fstatSync(fd);
-  const last = Buffer.alloc(1);
-  if (size > 0 && readSync(fd, last, 0, 1, size - 1) === 1 && last[0] !== 0x0a) writeSync(fd, '\n');
 }

@@ -172,11 +172,11 @@ class Renamer {
       const outcome: Outcome = n > 0 && named.outcome === 'renamed' ? 'collision' : named.outcome;
       const move = { source, target, outcome, named, digest };
       if (!there) return this.#add({ ...move, by: 'name' });
-      // One file under two names: a killed run left it so, unless this run gave the name to another link of it.
-      const isSame = there.ino === before.ino && there.dev === before.dev;
-      if (isSame && !this.#given.has(target)) return this.#add({ ...move, by: 'same' });
-      if (isSame || (await digestRegularFile(path)).sha256 === digest.sha256)
-        return this.#add({ ...move, outcome: 'duplicate', by: 'duplicate' });
+      if ((await digestRegularFile(path)).sha256 !== digest.sha256) continue;
+      // Under both names a run that was killed has left it, and its line is in the log.
+      const unfinished = this.#log?.begun.get(this.#absolute(source)) === target;
+      if (unfinished && !this.#given.has(target)) return this.#add({ ...move, by: 'same' });
+      return this.#add({ ...move, outcome: 'duplicate', by: 'duplicate' });
     }
   }
 
@@ -214,10 +214,14 @@ class Renamer {
     if (broken) throw broken;
   }
 
+  #absolute(source: string): string {
+    return join(this.#root, relative(this.#archive, source));
+  }
+
   #entry({ source, target, outcome, named, digest }: Move) {
     const { substituted, reason } = named;
     return {
-      ...{ target, source: join(this.#root, relative(this.#archive, source)), outcome, at: new Date().toISOString() },
+      ...{ target, source: this.#absolute(source), outcome, at: new Date().toISOString() },
       ...{ bytes: digest.bytes, sha256: digest.sha256 },
       ...(Object.keys(substituted).length > 0 ? { substituted } : {}),
       ...(reason === undefined ? {} : { reason }),

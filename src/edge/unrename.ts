@@ -29,7 +29,7 @@ export async function undoRenames(
   } finally {
     undoing.close();
   }
-  if (stage.counts.others) stage.say(`${log}: ${stage.counts.others} are not from ${archive}, left alone`);
+  if (stage.counts.others) stage.say(`${log}: ${stage.counts.others} moves from other archives, left alone`);
 }
 
 async function readLog(stage: Stage, log: string): Promise<LogEntry[]> {

@@ -17,10 +17,13 @@ const LONGEST_SCALAR = 8192;
 const LONGEST_KEPT = 8192;
 const DEEPEST = 100_000;
 
-/** Of a value that is wanted and too long to be kept, or a list, or an object. */
-const NOT_KEPT: HeaderValue = {};
+/** In the place of a text that is too long to be kept. */
+const TOO_LONG = '…';
 
-/** Push bytes until it is `done`; then `members` has what was wanted, of doubles the last. */
+/**
+ * Push bytes until it is `done`; then `members` has what was wanted, of doubles the last. Of a list or an object no
+ * more is kept than that it was one.
+ */
 export class FirstObject {
   readonly members: Record<string, HeaderValue> = Object.create(null);
   done = false;
@@ -81,7 +84,7 @@ export class FirstObject {
     } else if (this.#open.length === 0 && c !== OBJECT) this.#fail('not an object', at);
     else if (c === OBJECT || c === ARRAY) {
       if (this.#open.length >= DEEPEST) this.#fail(`nested deeper than ${DEEPEST} levels`, at);
-      if (this.#isWanted()) this.members[this.#name] = NOT_KEPT;
+      if (this.#isWanted()) this.members[this.#name] = c === OBJECT ? {} : [];
       this.#open.push(c);
       this.#next = c === OBJECT ? 'first name' : 'first item';
     } else if (c === QUOTE) this.#begin(this.#isWanted());
@@ -143,7 +146,7 @@ export class FirstObject {
       return;
     }
     this.#next = 'comma';
-    if (this.#isWanted()) this.members[this.#name] = pieces ? this.#text(pieces, at) : NOT_KEPT;
+    if (this.#isWanted()) this.members[this.#name] = pieces ? this.#text(pieces, at) : TOO_LONG;
   }
 
   #text(pieces: Buffer[], at: number): string {

@@ -403,7 +403,14 @@ t.test('the first object is read as JSON.parse reads it, in pieces of any size',
         for (const name of ['a', 'b']) {
           const one = Object.hasOwn(value, name) ? value[name] : undefined;
           const isBig = typeof one === 'number' && Number.isInteger(one) && !Number.isSafeInteger(one);
-          const wanted = typeof one === 'object' && one !== null ? {} : isBig ? JSON.stringify(one) : one;
+          const wanted =
+            typeof one === 'object' && one !== null
+              ? Array.isArray(one)
+                ? []
+                : {}
+              : isBig
+                ? JSON.stringify(one)
+                : one;
           t.same(members[name], Object.is(one, -0) ? 0 : wanted);
         }
       },
