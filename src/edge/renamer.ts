@@ -130,15 +130,26 @@ class Renamer {
   /** Finds a report's place; it goes there with its batch. @throws Failure where nothing can go on */
   async take(source: string): Promise<void> {
     this.#stage.took();
+    let move = await this.#find(source);
+    if (move === 'waits') {
+      await this.commit();
+      move = await this.#find(source);
+    }
+    if (move && move !== 'waits') await this.#add(move);
+  }
+
+  /** @returns 'waits' where its name is spoken for by a report of the batch; nothing where it stays */
+  async #find(source: string): Promise<Move | 'waits' | undefined> {
     try {
       const before = identityOf(source);
       if (before === 'link') throw new Malformed('a link or no regular file, left alone');
-      if (!before) return this.#stage.tally('vanished');
-      if (Number(before.mtimeNs) / 1e6 >= this.#settings.before) return this.#stage.tally('unsettled');
-      await this.#place(source, before, await this.#nameOf(source));
+      if (!before) this.#stage.tally('vanished');
+      else if (Number(before.mtimeNs) / 1e6 >= this.#settings.before) this.#stage.tally('unsettled');
+      else return await this.#place(source, before, await this.#nameOf(source));
     } catch (error) {
       this.#refuse(source, error);
     }
+    return undefined;
   }
 
   async #nameOf(source: string): Promise<Named> {
@@ -158,12 +169,12 @@ class Renamer {
     }
   }
 
-  async #place(source: string, before: FileIdentity, named: Named): Promise<void> {
+  async #place(source: string, before: FileIdentity, named: Named): Promise<Move | 'waits'> {
     const digest = await digestRegularFile(source, async (piece) => this.#stage.tally('bytes_in', piece.length));
     if (!isSameIdentity(digest.identity, before)) throw new Malformed('changed while it was read');
     for (let n = 0; ; n++) {
       const target = join(named.folder, n === 0 ? named.name : numberedName(named.name, n));
-      if (this.#taken.has(target) && !this.#settings.dryRun) await this.commit();
+      if (this.#taken.has(target) && !this.#settings.dryRun) return 'waits';
       const path = this.#taken.get(target) ?? join(this.#to, target);
       if (isOneName(path, source))
         throw new Malformed(`${named.reason ?? 'has its name already'}; it stays where it is`);
@@ -171,12 +182,12 @@ class Renamer {
       if (there === 'link' || (there && there.size !== digest.identity.size)) continue;
       const outcome: Outcome = n > 0 && named.outcome === 'renamed' ? 'collision' : named.outcome;
       const move = { source, target, outcome, named, digest };
-      if (!there) return this.#add({ ...move, by: 'name' });
+      if (!there) return { ...move, by: 'name' };
       if ((await digestRegularFile(path)).sha256 !== digest.sha256) continue;
       // Under both names a run that was killed has left it, and its line is in the log.
       const unfinished = this.#log?.begun.get(this.#absolute(source)) === target;
-      if (unfinished && !this.#given.has(target)) return this.#add({ ...move, by: 'same' });
-      return this.#add({ ...move, outcome: 'duplicate', by: 'duplicate' });
+      if (unfinished && !this.#given.has(target)) return { ...move, by: 'same' };
+      return { ...move, outcome: 'duplicate', by: 'duplicate' };
     }
   }
 

@@ -1,4 +1,5 @@
 // The header of a report: its first JSON object, or its first YAML document. No more is read than tells it.
+import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { JsonError } from '../record/json.ts';
 import { FirstObject } from '../record/jsonhead.ts';
 import { HEADER_NAMES, type Header } from '../record/reportheader.ts';
@@ -6,7 +7,7 @@ import type { ReportName } from '../record/reportnames.ts';
 import { readYamlHeader } from '../record/yaml.ts';
 import { errno, Malformed } from '../stream/errors.ts';
 import { isGzip } from './gzip.ts';
-import { type Bytes, fileBytes, inflate, peekBytes } from './source.ts';
+import { type Bytes, inflate, peekBytes } from './source.ts';
 import { yamlFrames } from './yamlframes.ts';
 
 export type Head =
@@ -16,6 +17,9 @@ export type Head =
 /** A YAML header is read as a whole. */
 const LONGEST_YAML_HEADER = 16 * 1024 * 1024;
 
+const SPACE = 0x20;
+const BRACE = 0x7b;
+const PIECE = 64 * 1024;
 const BOM = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /**
@@ -26,16 +30,18 @@ const BOM = Buffer.from([0xef, 0xbb, 0xbf]);
  */
 export async function readHead(path: string, ext: ReportName['ext'], max: number): Promise<Head> {
   try {
-    const { first, gz } = await firstOf(path, max);
+    let gz = false;
+    const { head, all } = await peekBytes(
+      fromFirst(path, max, (is) => (gz = is)),
+      1,
+    );
+    const first = head.find((c) => c > SPACE);
     if (first === undefined) return { outcome: 'empty', reason: 'nothing in it' };
-    if (first === 0x7b) {
-      const header = await jsonHeader(path, max).catch((error: Error) => {
-        if (ext === 'json' || errno(error)) throw error;
-        return undefined; // YAML may begin with a brace too
-      });
-      if (header) return { outcome: 'header', header, ext: 'json', gz };
-    }
-    const header = await yamlHeader(path, max);
+    const json = first === BRACE ? await jsonHeader(all).catch((error: Error) => error) : undefined;
+    if (json && !(json instanceof Error)) return { outcome: 'header', header: json, ext: 'json', gz };
+    if (json && (ext === 'json' || errno(json))) throw json;
+    // YAML may begin with a brace too: then it is read once more.
+    const header = await yamlHeader(json ? fromFirst(path, max) : all);
     if (header) return { outcome: 'header', header, ext: 'yaml', gz };
     return { outcome: 'empty', reason: 'no header, or a header without an entry' };
   } catch (error) {
@@ -44,44 +50,46 @@ export async function readHead(path: string, ext: ReportName['ext'], max: number
   }
 }
 
-async function* decoded(path: string, max: number, told?: (gz: boolean) => void): AsyncGenerator<Uint8Array> {
-  const { head, all } = await peekBytes(fileBytes(path), 2);
+/** What a file holds, inflated: from its first piece that is not all white space, without a byte order mark. */
+async function* fromFirst(path: string, max: number, told?: (gz: boolean) => void): AsyncGenerator<Uint8Array> {
+  const { head, all } = await peekBytes(pieces(path), 2);
   told?.(isGzip(head));
   let seen = 0;
+  let mark = 0;
+  let begun = false;
   for await (const chunk of isGzip(head) ? inflate(all, Number.POSITIVE_INFINITY) : all) {
-    yield chunk;
+    let from = 0;
+    while (mark < BOM.length && from < chunk.length && chunk[from] === BOM[mark]) {
+      mark++;
+      from++;
+    }
+    if (from < chunk.length) mark = BOM.length;
+    begun ||= chunk.subarray(from).some((c) => c > SPACE);
+    if (begun) yield chunk.subarray(from);
     seen += chunk.length;
     if (seen > max) throw new Malformed(`no header in its first ${max} bytes (--max-line)`);
   }
 }
 
-/** The first byte that is neither white space nor byte order mark; undefined where there is none. */
-async function firstOf(path: string, max: number): Promise<{ first: number | undefined; gz: boolean }> {
-  let gz = false;
-  for await (const chunk of withoutMark(decoded(path, max, (is) => (gz = is)))) {
-    const first = chunk.find((c) => c > 0x20);
-    if (first !== undefined) return { first, gz };
-  }
-  return { first: undefined, gz };
-}
-
-async function* withoutMark(source: Bytes): AsyncGenerator<Uint8Array> {
-  let at = 0;
-  for await (const chunk of source) {
-    let from = 0;
-    while (at < BOM.length && from < chunk.length && chunk[from] === BOM[at]) {
-      at++;
-      from++;
+/** A header stands in the first piece mostly, for which a stream would be a long way. Links are not followed. */
+async function* pieces(path: string): AsyncGenerator<Uint8Array> {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    for (;;) {
+      const piece = Buffer.allocUnsafe(PIECE);
+      const length = readSync(fd, piece);
+      if (length === 0) return;
+      yield piece.subarray(0, length);
     }
-    if (from < chunk.length) at = BOM.length;
-    yield chunk.subarray(from);
+  } finally {
+    closeSync(fd);
   }
 }
 
-async function jsonHeader(path: string, max: number): Promise<Header> {
+async function jsonHeader(source: Bytes): Promise<Header> {
   const reader = new FirstObject(HEADER_NAMES);
   try {
-    for await (const chunk of withoutMark(decoded(path, max))) {
+    for await (const chunk of source) {
       reader.push(chunk);
       if (reader.done) return reader.members;
     }
@@ -94,13 +102,13 @@ async function jsonHeader(path: string, max: number): Promise<Header> {
 }
 
 /** @returns undefined where no header comes, or no entry after it */
-async function yamlHeader(path: string, max: number): Promise<Header | undefined> {
+async function yamlHeader(source: Bytes): Promise<Header | undefined> {
   let header: Header | undefined;
   const onLong = () => {
     throw new TooLong();
   };
   try {
-    for await (const { text } of yamlFrames(decoded(path, max), { maxFrame: LONGEST_YAML_HEADER, onLong })) {
+    for await (const { text } of yamlFrames(source, { maxFrame: LONGEST_YAML_HEADER, onLong })) {
       if (isNothing(text)) continue;
       if (header) return header;
       header = readYamlHeader(text);

@@ -69,17 +69,24 @@ class Undoing {
   async take(move: LogEntry): Promise<void> {
     if (!move.source.startsWith(`${this.#root}/`)) return this.#stage.tally('others');
     const target = join(this.#to, move.target);
+    let bytes: number | undefined;
     try {
-      await this.#undo(move, join(this.#realTo, move.target));
+      bytes = await this.#undo(move, join(this.#realTo, move.target));
     } catch (error) {
       if (error instanceof Failure) throw error;
       const row = Buffer.from(JSON.stringify({ file: target }));
       const reason = `not taken back: ${describeAt(join(this.#realTo, move.target), error)}`;
       this.#stage.reject({ as: 'file', file: target, line: null, reason }, row);
     }
+    if (bytes === undefined) return;
+    this.#stage.tally('undone');
+    const file = join(this.#archive, move.source.slice(this.#root.length));
+    const row = describeFile(file, bytes) ?? { file, bytes, kind: 'report' };
+    await this.#stage.receipt({ ...row, from: target, outcome: 'undone' });
   }
 
-  async #undo(move: LogEntry, target: string): Promise<void> {
+  /** @returns the size of the report, where it was taken back now */
+  async #undo(move: LogEntry, target: string): Promise<number | undefined> {
     const { source } = move;
     leadsNowhereElse(source);
     leadsNowhereElse(target);
@@ -95,14 +102,11 @@ class Undoing {
       if (move.outcome !== 'duplicate') this.#remove(target, digest);
       this.#note(move);
     }
-    this.#stage.tally('undone');
-    const file = join(this.#archive, source.slice(this.#root.length));
-    const row = describeFile(file, digest.bytes) ?? { file, bytes: digest.bytes, kind: 'report' };
-    await this.#stage.receipt({ ...row, from: join(this.#to, move.target), outcome: 'undone' });
+    return digest.bytes;
   }
 
   /** The report is back, or never went; a run that was killed may have left its new name. */
-  async #finish(move: LogEntry, target: string): Promise<void> {
+  async #finish(move: LogEntry, target: string): Promise<undefined> {
     await digestOf(move.source, move).catch((error) => {
       throw error instanceof Malformed ? new Malformed(`${move.source} is there, and is another`) : error;
     });
