@@ -2,6 +2,7 @@
 // frames alone, whatever stands inside, so that one bad document costs no other.
 import type { LongLine } from '../stream/lines.ts';
 
+/** Its bytes stand until the next one is asked for. */
 export interface Frame {
   /** As it stands in the file, from its `---` line to the end of its `...` line inclusive. */
   bytes: Buffer;
@@ -70,12 +71,12 @@ class Splitter {
   }
 
   *push(chunk: Uint8Array, last: boolean): Generator<Frame> {
-    // A copy: the source may use its chunk again.
-    const buffer = Buffer.concat([this.#carry, chunk]);
+    const given = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+    const buffer = this.#carry.length > 0 ? Buffer.concat([this.#carry, given]) : given;
     let at = 0;
     if (this.#offset === 0 && this.#line === 1 && !this.#midline && !this.#frame) {
       if (buffer.length < 3 && !last && BOM.subarray(0, buffer.length).equals(buffer)) {
-        this.#carry = buffer;
+        this.#carry = Buffer.from(buffer);
         return;
       }
       if (buffer.subarray(0, 3).equals(BOM)) at = 3;
@@ -110,15 +111,19 @@ class Splitter {
         yield* this.#end('closed');
       }
     }
-    if (this.#frame) this.#keep(buffer.subarray(from, at));
-    this.#carry = buffer.subarray(at);
+    // Copies: the source may use its chunk again.
+    if (this.#frame) this.#keep(Buffer.from(buffer.subarray(from, at)));
+    this.#carry = Buffer.from(buffer.subarray(at));
     this.#offset += at;
     if (last && this.#frame) yield* this.#end(this.#closing === undefined ? 'cut' : 'closed');
   }
 
   #keep(piece: Buffer): void {
     this.#held += piece.length;
-    if (this.#long) return this.#long.write(piece);
+    if (this.#long) {
+      this.#long.write(piece);
+      return;
+    }
     this.#pieces.push(piece);
     if (this.#held <= this.#limits.maxFrame) return;
     this.#long = this.#limits.onLong(this.#frame!.line, this.#frame!.offset);
