@@ -141,7 +141,8 @@ function lookAt(path: string): Stats | undefined {
   }
 }
 
-function tellYoung(stage: Stage, young: number, settleMs: number): void {
+function tellYoung(stage: Stage, { settleMs }: Filling): void {
+  const { young = 0 } = stage.counts;
   if (young > 0) stage.say(`${young} changed less than ${settleMs / 1000} s ago: left for the next run (--settle)`);
 }
 
@@ -166,7 +167,7 @@ export async function fillFromRows(stage: Stage, how: Filling): Promise<void> {
       if (filler.waiting >= BATCH) await filler.commit();
     }
   });
-  tellYoung(stage, stage.counts.young ?? 0, how.settleMs);
+  tellYoung(stage, how);
 }
 
 /** The path in a file row of a report. @throws Error for other rows */
@@ -183,19 +184,20 @@ export async function fillFromRemote(stage: Stage, how: Filling, remote: Remote)
   const id = createHash('sha256').update(`${host}:${dir}`).digest('hex').slice(0, 16);
   // Not of one day: a copy that was broken off goes on in the next run, whatever its day.
   const staging = join(how.to, `.from-${id}.part`);
+  const { files, others } = await remote.list(join(staging, 'nothing'));
+  stage.tally('skipped', others);
+  const wanted = files.filter((file) => isWanted(stage, remote, how, file));
+  tellYoung(stage, how);
+  if (wanted.length === 0) return;
+  stage.expect(wanted.reduce((sum, { bytes }) => sum + bytes, 0));
   makeFolder(staging);
   const lock = tryLock(join(staging, '.lock'), how.waitMs);
-  if (!lock) throw new Failure(`${staging}: another process brings reports from ${host} (--wait SECONDS waits for it)`);
+  if (!lock) throw new Failure(`${staging}: another process is at work here (--wait SECONDS waits for it)`);
   try {
-    const { files, others } = await remote.list(staging);
-    if (others > 0) stage.tally('skipped', others);
-    const wanted = files.filter((file) => isWanted(stage, remote, how, file));
-    stage.expect(wanted.reduce((sum, { bytes }) => sum + bytes, 0));
     await filling(stage, how, async (filler) => {
       for (const chunk of chunks(wanted)) await bringChunk(stage, how, remote, filler, staging, chunk);
     });
     rmSync(staging, { recursive: true });
-    tellYoung(stage, stage.counts.young ?? 0, how.settleMs);
   } finally {
     lock.release();
   }

@@ -73,28 +73,32 @@ export class Remote {
     return `${host}:${dir === '/' ? '' : dir}/${name}`;
   }
 
-  /** Regular files of the folder, hidden ones left out; and how many others there are. @throws Failure */
-  async list(scratch: string): Promise<{ files: RemoteFile[]; others: number }> {
+  /**
+   * Regular files of the folder, hidden ones left out; and how many others there are.
+   * @param nowhere a path where nothing is: as if they were to be brought there
+   * @throws Failure
+   */
+  async list(nowhere: string): Promise<{ files: RemoteFile[]; others: number }> {
     const form = `--out-format=${MARK}%i %l %M %n`;
-    const args = ['--dry-run', '--dirs', '--ignore-times', '--no-motd', '--exclude=.*', form];
-    const ended = await this.#rsync(args, scratch);
+    const args = ['--dry-run', '--dirs', '--no-motd', '--exclude=.*', form];
+    const ended = await this.#rsync(args, nowhere);
     const files: RemoteFile[] = [];
     let others = 0;
     for (const line of ended.out.toString('latin1').split('\n')) {
       const file = line.startsWith(`${MARK}>f`) ? parseListed(line) : undefined;
       if (file) files.push(file);
-      else if (/^cannery cd|^skipping non-regular file/.test(line)) others++;
+      else if (/^cannery cd(?!.* \.\/$)|^skipping non-regular file/.test(line)) others++;
     }
     if (ended.code !== 0 && (files.length === 0 || !PARTIAL.includes(ended.code!))) this.#fail('rsync', ended);
     return { files, others };
   }
 
-  /** Brings files; one that cannot be read, or has vanished, is not there then. @throws Failure @returns the last message */
+  /** Brings files; one that cannot be read, or has vanished, is not there then. @throws Failure @returns what rsync said */
   async bring(names: string[], to: string): Promise<string> {
     const args = ['--times', '--whole-file', '--chmod=F644', '--files-from=-', '--from0'];
     const ended = await this.#rsync(args, to, names.map((name) => `./${name}\0`).join(''));
     if (ended.code !== 0 && !PARTIAL.includes(ended.code!)) this.#fail('rsync', ended);
-    return lastLine(ended.err);
+    return reasonIn(ended.err);
   }
 
   /** SHA-256 of each file as it is now, `gone`, or `unreadable`. @throws Failure */
@@ -141,8 +145,7 @@ export class Remote {
   }
 
   #fail(program: string, { code, err }: Ended): never {
-    const said = lastLine(err) || 'no message';
-    throw new Failure(`${this.place.host}: ${program}: ${said}${/\(code \d+\)/.test(said) ? '' : ` (code ${code})`}`);
+    throw new Failure(`${this.place.host}: ${program}: ${reasonIn(err) || 'no message'} (code ${code})`);
   }
 }
 
@@ -155,8 +158,12 @@ function parseListed(line: string): RemoteFile | undefined {
   return { name: Buffer.from(name, 'latin1').toString(), bytes: Number(bytes), mtime };
 }
 
-function lastLine(text: string): string {
-  return text.trim().split('\n').at(-1)!;
+/** What tells most of a program's messages: the last one that is not only the end of what came before. */
+function reasonIn(text: string): string {
+  const lines = text.trim().split(/\r?\n/);
+  return (
+    lines.findLast((line) => !/^rsync error:|connection unexpectedly closed|Broken pipe/.test(line)) ?? lines.at(-1)!
+  );
 }
 
 /** Runs a program without a shell, in a plain environment. @throws Failure where it is not installed */

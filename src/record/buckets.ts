@@ -5,6 +5,11 @@ import { dayForPath } from './names.ts';
 /** In every bucket, one line a report; the name is hidden, so that no reader takes it for one. */
 export const MANIFEST = '.manifest.jsonl';
 
+/** Where a manifest lies in a backup: it grows, and nothing there is written over. */
+export function manifestCopyName(sha256: string): string {
+  return `.manifest.${sha256.slice(0, 16)}.jsonl`;
+}
+
 /** A line of the manifest. */
 export interface ManifestEntry {
   name: string;
