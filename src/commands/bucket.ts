@@ -41,7 +41,8 @@ export default verb({
     }
     if (to === undefined) throw new UsageError('--to is missing');
     if (ssh !== undefined && from === undefined) throw new UsageError('--ssh goes with --from');
-    const remote = from && new Remote(parsePlace(from), ssh ?? (process.env.RSYNC_RSH || 'ssh'));
+    const shell = ssh ?? (process.env.RSYNC_RSH || 'ssh');
+    const remote = from === undefined ? undefined : new Remote(parsePlace(from), shell);
     const today = new Date().toISOString().slice(0, 10); // once: a run over midnight stays in one bucket
     const day = options.date ?? today;
     if (day > today) stage.say(`--date: ${day} lies in the future`);

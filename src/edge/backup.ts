@@ -53,11 +53,11 @@ export async function backUp(stage: Stage, view: BucketView, store: Store, jobs:
     stage.tally('bytes_in', file!.bytes);
     await give(stage, store, join(path, name), key, file!, result);
     if (result !== 'other') safe.add(name);
-    if (view.manifestBytes && !manifest.entries.has(name))
-      stage.finding(join(path, name), 'not in the manifest; copied');
+    if (view.manifestBytes && !manifest.entries.has(name)) stage.finding(join(path, name), 'not in the manifest');
   }
   const lost = [...manifest.entries.keys()].filter((name) => !safe.has(name));
-  for (const name of lost) if (!names.includes(name)) stage.finding(join(path, name), 'in the manifest, and gone');
+  const here = new Set(names);
+  for (const name of lost) if (!here.has(name)) stage.finding(join(path, name), 'in the manifest, and gone');
   if (view.manifestBytes === undefined) stage.say(`${path}: has no manifest`);
   else if (lost.length > 0)
     stage.say(`${path}: the manifest is not copied: ${lost.length} of its reports are not in the store`);
@@ -85,7 +85,8 @@ async function copyReport(
   try {
     return { name, key, file, result: await copy(store, there.get(key), key, file) };
   } catch (error) {
-    if (!(error instanceof Malformed)) throw error; // of the store, and of all that comes behind
+    const ofFile = error instanceof Malformed || (error as NodeJS.ErrnoException).path === local;
+    if (!ofFile) throw error; // of the store, and of all that comes behind
     return lost(describeAt(local, error));
   }
 }

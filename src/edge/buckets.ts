@@ -94,6 +94,7 @@ export class Bucket {
       makeFolder(this.path);
       if (!isFrozen(this.path)) accessSync(this.path, constants.W_OK);
     } catch (error) {
+      if (errno(error) === 'EEXIST') throw new Failure(`${this.path}: not a folder`);
       failAt(this.path, error);
     }
     if (isFrozen(this.path)) throw new Failure(`${this.path}: frozen: it takes no more reports`);
@@ -132,7 +133,7 @@ export class Bucket {
       if (!stat) return { outcome: 'vanished', reason: 'no such file' };
       if (!stat.isFile()) return { outcome: 'skipped', reason: kindOf(stat) };
       const there = lstatOf(join(this.path, name));
-      return there ? await this.#compare(source, name, stat, there) : await this.#place(source, name);
+      return there ? await this.#compare(source, name, stat, there) : await this.#place(source, name, stat);
     } catch (error) {
       if (error instanceof Failure) throw error;
       if (errno(error) === 'ENOENT') return { outcome: 'vanished', reason: 'no such file' };
@@ -148,7 +149,8 @@ export class Bucket {
     return undefined;
   }
 
-  async #place(source: Source, name: string): Promise<Refusal | undefined> {
+  async #place(source: Source, name: string, stat: Stats): Promise<Refusal | undefined> {
+    const target = join(this.path, name);
     const part = source.own ? source.path : join(this.path, partName(name));
     const digest = source.own ?? (await copyVerified(source.path, part));
     const { bytes: size, sha256 } = digest;
@@ -156,9 +158,11 @@ export class Bucket {
     try {
       if (listed && listed.sha256 !== sha256)
         return { outcome: 'collision', reason: `${this.path} lists other bytes under this name, and has lost them` };
-      linkSync(part, join(this.path, name)); // unlike rename, it never takes the place of a file
+      linkSync(part, target); // unlike rename, it never takes the place of a file
     } catch (error) {
-      failAt(join(this.path, name), error);
+      const found = errno(error) === 'EEXIST' && lstatOf(target);
+      if (found) return await this.#compare(source, name, stat, found); // of somebody without our lock
+      throw new Failure(`${target}: ${describeAt(part, error)}`);
     } finally {
       if (!source.own) unlinkIfThere(part);
     }

@@ -141,6 +141,11 @@ function lookAt(path: string): Stats | undefined {
   }
 }
 
+/** A time in the future is young too, unless nothing is. */
+function isYoung(mtimeMs: number, { settleMs }: Filling): boolean {
+  return settleMs > 0 && Date.now() - mtimeMs < settleMs;
+}
+
 function tellYoung(stage: Stage, { settleMs }: Filling): void {
   const { young = 0 } = stage.counts;
   if (young > 0) stage.say(`${young} changed less than ${settleMs / 1000} s ago: left for the next run (--settle)`);
@@ -158,7 +163,7 @@ export async function fillFromRows(stage: Stage, how: Filling): Promise<void> {
         continue;
       }
       const stat = lookAt(path);
-      if (stat?.isFile() && Date.now() - stat.mtimeMs < how.settleMs) {
+      if (stat?.isFile() && isYoung(stat.mtimeMs, how)) {
         stage.tally('young');
         continue;
       }
@@ -203,14 +208,14 @@ export async function fillFromRemote(stage: Stage, how: Filling, remote: Remote)
   }
 }
 
-function isWanted(stage: Stage, remote: Remote, { settleMs }: Filling, { name, mtime }: RemoteFile): boolean {
+function isWanted(stage: Stage, remote: Remote, how: Filling, { name, mtime }: RemoteFile): boolean {
   const fault = nameFault(name);
   const kind = describeFile(name, 0)?.kind;
   if (fault !== undefined) {
     const reason = `stays where it is: ${fault}`;
     stage.reject({ as: 'file', file: remote.path(name), line: null, reason }, null);
   } else if (kind !== 'report') stage.tally('strangers');
-  else if (Date.now() - mtime < settleMs) stage.tally('young');
+  else if (isYoung(mtime, how)) stage.tally('young');
   else return true;
   return false;
 }
