@@ -1,5 +1,5 @@
 // Addresses in all the ways in which they are written in texts: found by their form, told apart by their value.
-import { DIGIT, eachRun, HEX, kind, LETTER } from './runs.ts';
+import { DIGIT, eachRun, HEX, kind, LETTER, type Wanted } from './runs.ts';
 
 /** IPv4 as a signed 32-bit number, IPv6 as a text of its eight groups, one character each: a key of one Map. */
 export type Address = number | string;
@@ -75,31 +75,63 @@ export function shortestOf(addresses: Iterable<Address>): Shortest {
   return shortest;
 }
 
-export const ANY: Shortest = { v4: 7, v6: 2 };
+/** Of any address. */
+export const ANY: Shortest = { v4: 7, v6: 3 };
 
 /** Finds addresses in a text: left to right in each family, IPv6 first. */
 export function findAddresses(bytes: Uint8Array, shortest: Shortest, seen: Seen): void {
-  if (shortest.v6 <= bytes.length) eachRun(bytes, V6, shortest.v6, (start, end) => inV6Run(bytes, start, end, seen));
-  if (shortest.v4 <= bytes.length) eachRun(bytes, V4, shortest.v4, (start, end) => inV4Run(bytes, start, end, seen));
+  for (const { wanted, inRun } of addressRuns(shortest))
+    eachRun(bytes, wanted, (start, end) => inRun(bytes, start, end, seen));
 }
 
-export const V4 = kind('0123456789.-_');
-export const V6 = kind('0123456789abcdefABCDEF:.-%');
+export interface AddressRuns {
+  wanted: Wanted;
+  /** Finds what there is in a run. */
+  inRun(bytes: Uint8Array, start: number, end: number, seen: Seen): void;
+}
+
+/** The runs of bytes that addresses are found in. */
+export function addressRuns({ v4, v6 }: Shortest): AddressRuns[] {
+  const runs: AddressRuns[] = [];
+  if (Number.isFinite(v6)) runs.push({ wanted: { of: V6, min: v6, needs: { of: V6_SIGN, count: 2 } }, inRun: inV6Run });
+  if (Number.isFinite(v4)) runs.push({ wanted: { of: V4, min: v4, needs: { of: V4_SIGN, count: 3 } }, inRun: inV4Run });
+  return runs;
+}
+
+const V4 = kind('0123456789.-_');
+const V4_SIGN = kind('.-_');
+const V6 = kind('0123456789abcdefABCDEF:.-%');
+const V6_SIGN = kind(':.-%');
 
 const DOT = 0x2e;
 const DASH = 0x2d;
 const COLON = 0x3a;
 const PERCENT = 0x25;
+const BACKSLASH = 0x5c;
 
 /**
- * How many bytes at the start of a run belong to an escape before it: `%20192…`, `\x20192…`, `\u0020192…`,
+ * How many hex digits at the start of a run belong to an escape before it: `%20192…`, `\x20192…`, `\u00e9192…`,
  * `\f192…`. A text may hold such escapes itself, whatever it was written in.
  */
-export function escapedBytes(bytes: Uint8Array, start: number): number {
-  const before = start > 0 ? bytes[start - 1] : 0;
-  if (before === 0x5c) return 1;
-  if (before === PERCENT || before === 0x78) return 2; // x
-  return before === 0x75 ? 4 : 0; // u
+export function escapedDigits(bytes: Uint8Array, start: number): number {
+  if (bytes[start - 1] === BACKSLASH) return 1;
+  for (let k = 0; k < 4; k++) {
+    const c = bytes[start - 1 - k] ?? 0;
+    const marked = bytes[start - 2 - k] === BACKSLASH || bytes[start - 2 - k] === PERCENT;
+    if (c === 0x75 && marked) return 4 - k; // u
+    if (k < 2 && (c === PERCENT || (c === 0x78 && marked))) return 2 - k; // x
+    if (HEX[c] === 0) return 0;
+  }
+  return 0;
+}
+
+/** The same where letters are of the kind too: those of the escape itself are among the run then. */
+export function escapedLetters(bytes: Uint8Array, start: number): number {
+  const before = bytes[start - 1];
+  if (before !== BACKSLASH && before !== PERCENT) return 0;
+  if (bytes[start] === 0x75) return 5;
+  if (before === PERCENT) return 2;
+  return bytes[start] === 0x78 ? 3 : 1;
 }
 
 // --- IPv4
@@ -117,7 +149,7 @@ interface Groups {
 function inV4Run(bytes: Uint8Array, start: number, end: number, seen: Seen): void {
   const groups = digitGroups(bytes, start, end);
   const count = groups.start.length;
-  const escaped = escapedBytes(bytes, start);
+  const escaped = escapedDigits(bytes, start);
   for (let first = 0; first + 3 < count; ) {
     // As many groups as stand with the same separator.
     const by = groups.separator[first + 1]!;
@@ -147,11 +179,10 @@ function quad(bytes: Uint8Array, groups: Groups, i: number, run: number, escaped
     LETTER[bytes[stop + 1]!] === 1;
   if (take(value[i]!, start[i]!)) return true;
   if (escaped === 0 || start[i] !== run) return false;
-  for (let skip = escaped; skip <= 4; skip += 2) {
-    const at = run + skip;
-    if (at < end[i]! && take(octet(bytes, at, end[i]!), at)) return true;
-  }
-  return false;
+  // An escape may be escaped itself: %2520
+  return [escaped, escaped + 2].some(
+    (skip) => run + skip < end[i]! && take(octet(bytes, run + skip, end[i]!), run + skip),
+  );
 }
 
 function reverse(a: number, b: number, c: number, d: number): number {
@@ -191,7 +222,7 @@ function octet(bytes: Uint8Array, start: number, end: number): number {
 function inV6Run(bytes: Uint8Array, start: number, end: number, seen: Seen): void {
   if (end - start >= NIBBLES) nibbles(bytes, start, end, seen);
   if (!mayBeV6(bytes, start, end)) return;
-  const escaped = escapedBytes(bytes, start);
+  const escaped = escapedDigits(bytes, start);
   inColons(bytes, start, end, seen);
   if (escaped > 0 && start + escaped < end) inColons(bytes, start + escaped, end, seen);
 }

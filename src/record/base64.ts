@@ -4,12 +4,6 @@ import { kind } from './runs.ts';
 /** Both alphabets, that of RFC 4648 section 4 and that for URLs. */
 export const BASE64 = kind('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_');
 
-const VALUE = new Uint8Array(256);
-for (const [i, c] of [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].entries())
-  VALUE[c.charCodeAt(0)] = i;
-VALUE[0x2d] = 62;
-VALUE[0x5f] = 63;
-
 const EQUALS = 0x3d;
 
 /** A run, which may go on over the ends of lines. */
@@ -67,27 +61,10 @@ export function isBase64(bytes: Uint8Array): Base64Run | undefined {
  * @param out takes them, and is long enough
  * @returns how many
  */
-export function decodeRun(bytes: Uint8Array, { pieces }: Base64Run, skip: number, out: Uint8Array): number {
-  let bits = 0;
-  let held = 0;
-  let length = 0;
-  let left = skip;
-  for (let p = 0; p < pieces.length; p += 2) {
-    for (let i = pieces[p]!; i < pieces[p + 1]!; i++) {
-      if (left > 0) {
-        left--;
-        continue;
-      }
-      bits = (bits << 6) | VALUE[bytes[i]!]!;
-      held += 6;
-      if (held >= 8) {
-        held -= 8;
-        out[length++] = bits >> held;
-      }
-      bits &= 0xfff;
-    }
-  }
-  return length;
+export function decodeRun(bytes: Buffer, { pieces }: Base64Run, skip: number, out: Buffer): number {
+  let text = bytes.toString('latin1', pieces[0]! + skip, pieces[1]);
+  for (let p = 2; p < pieces.length; p += 2) text += bytes.toString('latin1', pieces[p], pieces[p + 1]);
+  return out.write(text, 'base64');
 }
 
 export function runLength({ pieces }: Base64Run): number {

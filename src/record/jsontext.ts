@@ -41,21 +41,27 @@ export interface Text {
   at(byte: number): number;
 }
 
-let room = Buffer.alloc(0);
-let places = new Uint32Array(0);
+/** Kept from one string to the next, unless it is very long. */
+const ROOM = 4 * 1024 * 1024;
+let kept = { bytes: Buffer.alloc(0), places: new Uint32Array(0) };
+
+function roomFor(length: number): typeof kept {
+  if (kept.bytes.length >= length) return kept;
+  const size = length > ROOM ? length : Math.min(length * 2, ROOM);
+  const room = { bytes: Buffer.allocUnsafe(size), places: new Uint32Array(size + 1) };
+  if (size <= ROOM) kept = room;
+  return room;
+}
 
 /** Reads the content of a string, at [start, end) of JSON. */
 export function readString(json: Buffer, start: number, end: number): Text {
   const first = json.indexOf(BACKSLASH, start);
   if (first === -1 || first >= end) return { bytes: json.subarray(start, end), at: (byte) => start + byte };
-  if (room.length < end - start) {
-    room = Buffer.allocUnsafe((end - start) * 2);
-    places = new Uint32Array(room.length + 1);
-  }
+  const { bytes, places } = roomFor(end - start);
   let length = 0;
   const put = (at: number, byte: number) => {
     places[length] = at;
-    room[length++] = byte;
+    bytes[length++] = byte;
   };
   for (let at = start; at < end; ) {
     const c = json[at]!;
@@ -88,8 +94,7 @@ export function readString(json: Buffer, start: number, end: number): Text {
     at += taken;
   }
   places[length] = end;
-  const [bytes, where] = [room.subarray(0, length), places];
-  return { bytes, at: (byte) => where[byte]! };
+  return { bytes: bytes.subarray(0, length), at: (byte) => places[byte]! };
 }
 
 const PLAIN_ESCAPE = new Map([
@@ -103,14 +108,6 @@ const PLAIN_ESCAPE = new Map([
 function unitAt(json: Buffer, at: number): number {
   const digits = json.toString('latin1', at + 2, at + 6);
   return /^[0-9a-fA-F]{4}$/.test(digits) ? Number.parseInt(digits, 16) : Number.NaN;
-}
-
-/** Escapes for signs that secrets are written with: all of ASCII but `" & ' < = > \`, which nobody needs to look at. */
-const HIDING = /\\(?:\/|u00(?:2[013-589a-fA-F]|3[0-9abfABF]|[467][0-9a-fA-F]|5[0-9abd-fABD-F]))/;
-
-/** True where escapes may hide what a string says from a search over the bytes of the JSON. */
-export function mayHide(json: Buffer): boolean {
-  return HIDING.test(json.toString('latin1'));
 }
 
 /** End of the value that begins at `at`, in valid JSON. */

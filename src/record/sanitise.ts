@@ -3,11 +3,11 @@ import { createHmac } from 'node:crypto';
 import { type Address, ANY, findAddresses, isLocal, withEmbedded } from './addresses.ts';
 import { type Bridge, BridgeDatabase, endpointsIn, fingerprintIn, hashFingerprint, listensAt } from './bridges.ts';
 import { member, readJson, stringOf } from './json.ts';
-import { type Edit, eachString, edited, isSpace, mayHide, readString, valueEnd } from './jsontext.ts';
+import { type Edit, eachString, edited, isSpace, readString, valueEnd } from './jsontext.ts';
 import { arrayOf, isNull, jsonOf, type Node, Obj, objectOf, readDocument, textOf } from './nodes.ts';
 import { ROW_DEPTH } from './rows.ts';
 import { SCRUBS, type Scrub, tellsFailure } from './scrubs.ts';
-import { type Own, type Rule, Secrets } from './secrets.ts';
+import { NOTHING, type Own, type Rule, Secrets } from './secrets.ts';
 import { canonicalTest } from './testnames.ts';
 import { redactTorLog } from './torlog.ts';
 
@@ -58,28 +58,39 @@ interface OwnMember {
   rule: 'probe_ip' | 'resolver';
   found: Rule;
   text: string;
+  /** JSON of values that tell of nobody. */
+  harmless: readonly string[];
 }
+
+const HARMLESS = ['null', '""', '"127.0.0.1"', '"[scrubbed]"', '"0.0.0.0"', '"::1"', '"::"'];
+const PROBE = { rule: 'probe_ip', found: 'probe_address', harmless: HARMLESS } as const;
+const RESOLVER: OwnMember = {
+  rule: 'resolver',
+  found: 'resolver_address',
+  text: SCRUBBED,
+  harmless: [...HARMLESS, '"127.0.0.2"'],
+};
 
 export class Sanitiser {
   #database: BridgeDatabase;
   #options: SanitiseOptions;
   #secrets: Secrets;
-  /** By name, and whether in `dash` alone. */
+  /** By name. */
   #members = new Map<string, OwnMember>();
+  /** In the test `dash`. */
   #dashMembers: Map<string, OwnMember>;
 
   constructor(database: BridgeDatabase, options: SanitiseOptions) {
     this.#database = database;
     this.#options = options;
-    this.#secrets = new Secrets(options.search ? database : new BridgeDatabase([]));
-    const own = { rule: 'probe_ip', found: 'probe_address' } as const;
-    const resolver = { rule: 'resolver', found: 'resolver_address', text: SCRUBBED } as const;
-    if (options.probeIp) this.#members.set('probe_ip', { ...own, text: '127.0.0.1' });
-    if (options.resolver) for (const name of ['client_resolver', 'resolver_ip']) this.#members.set(name, resolver);
+    if (options.probeIp) this.#members.set('probe_ip', { ...PROBE, text: '127.0.0.1' });
+    if (options.resolver) for (const name of ['client_resolver', 'resolver_ip']) this.#members.set(name, RESOLVER);
+    this.#secrets = new Secrets(options.search ? database : new BridgeDatabase([]), [...this.#members.keys()]);
     this.#dashMembers = new Map(this.#members);
     // The server of this test tells the probe its addresses.
     if (options.probeIp)
-      for (const name of ['real_address', 'internal_address']) this.#dashMembers.set(name, { ...own, text: SCRUBBED });
+      for (const name of ['real_address', 'internal_address'])
+        this.#dashMembers.set(name, { ...PROBE, text: SCRUBBED });
   }
 
   /**
@@ -90,23 +101,24 @@ export class Sanitiser {
     const { value } = readJson(document, { ...DEPTH, names: ['test_name'] });
     if (value.type !== 'object') throw new Error(`not an object, but ${value.type}`);
     const test = canonicalTest(stringOf(document, member(value, 'test_name')));
-    const members = test === 'dash' ? this.#dashMembers : this.#members;
     const removed: Removed = {};
-    if (test !== 'bridge_reachability' && test !== 'tcp_connect' && !this.#mayChange(document, members))
+    if (test !== 'bridge_reachability' && test !== 'tcp_connect' && !this.#mayChange(document, test))
       return { document, removed };
-    return this.#change(document, test, members, removed);
+    return this.#change(document, test, removed);
   }
 
   /** Quick, and true rather too often. */
-  #mayChange(document: Buffer, members: Map<string, OwnMember>): boolean {
+  #mayChange(document: Buffer, test: string): boolean {
     const { scrubs, annotations } = this.#options;
-    if (scrubs.length > 0 || annotations || mayHide(document)) return true;
-    for (const name of members.keys()) if (mayTell(document, name)) return true;
-    return this.#options.search && this.#secrets.mayBeIn(document);
+    if (scrubs.length > 0 || annotations) return true;
+    if (test === 'dash' && [...this.#dashMembers.keys()].some((name) => document.includes(`"${name}"`))) return true;
+    const told = (name: string, at: number) => mayTell(document, this.#members.get(name)!, name, at);
+    return this.#secrets.spotsIn(document, NOTHING, told)?.length !== 0;
   }
 
-  #change(given: Buffer, test: string, members: Map<string, OwnMember>, removed: Removed): Sanitised {
+  #change(given: Buffer, test: string, removed: Removed): Sanitised {
     const own: Own = { addresses: new Map(), fingerprints: new Map() };
+    const members = test === 'dash' ? this.#dashMembers : this.#members;
     let document = this.#ownMembers(given, members, own, removed);
     let unknown: string | undefined;
     if (test === 'bridge_reachability') {
@@ -135,7 +147,8 @@ export class Sanitiser {
       while (isSpace(document[at]!)) at++;
       const to = valueEnd(document, at);
       const told = addressesWithin(document, at, to);
-      if (isHarmless(document.toString('utf8', at, to), one) || (one.text === SCRUBBED && told.length === 0)) return;
+      if (one.harmless.includes(document.toString('utf8', at, to)) || (one.text === SCRUBBED && told.length === 0))
+        return;
       for (const address of told.flatMap(withEmbedded)) own.addresses.set(address, { text: SCRUBBED, rule: one.found });
       edits.push({ start: at, end: to, text: JSON.stringify(one.text) });
       count(removed, one.rule);
@@ -252,13 +265,20 @@ export class Sanitiser {
   // --- every string
 
   #strings(given: Buffer, own: Own, removed: Removed): Buffer {
+    const everywhere = this.#options.scrubs.length > 0;
     let document = given;
     for (let round = 0; round < ROUNDS; round++) {
+      const spots = everywhere ? undefined : this.#secrets.spotsIn(document, own);
       const edits: Edit[] = [];
+      let spot = 0;
       let failure = false;
-      eachString(document, 0, document.length, (start, end, isName) => {
+      eachString(document, 0, spots?.length === 0 ? 0 : document.length, (start, end, isName) => {
+        if (spots) {
+          while (spot < spots.length && spots[spot]! < start - 1) spot++;
+          if (!(spots[spot]! < end)) return;
+        }
         const { bytes, at } = readString(document, start, end);
-        if (isName) failure = tellsFailure(bytes.toString());
+        if (everywhere && isName) failure = tellsFailure(bytes.toString());
         const hits = this.#secrets.allIn(bytes, own);
         for (const hit of hits.length > 0 ? hits : this.#scrubbed(bytes, failure && !isName)) {
           edits.push({ start: at(hit.start), end: at(hit.end), text: escaped(hit.text) });
@@ -314,22 +334,13 @@ function escaped(text: Buffer): string {
   return JSON.stringify(text.toString()).slice(1, -1);
 }
 
-/** True where a member of this name holds, or may hold, anything but what is harmless. */
-function mayTell(document: Buffer, name: string): boolean {
-  const quoted = `"${name}"`;
-  for (let at = document.indexOf(quoted); at !== -1; at = document.indexOf(quoted, at + 1)) {
-    let value = at + quoted.length;
-    while (document[value] === 0x3a || isSpace(document[value] ?? 0)) value++;
-    const text = document.toString('latin1', value, value + 13);
-    if (!HARMLESS.some((harmless) => text.startsWith(harmless))) return true;
-  }
-  return false;
-}
-
-const HARMLESS = ['null', '""', '"127.0.0.1"', '"127.0.0.2"', '"[scrubbed]"', '"0.0.0.0"', '"::1"', '"::"'];
-
-function isHarmless(value: string, { rule }: OwnMember): boolean {
-  return HARMLESS.includes(value) && (rule === 'resolver' || value !== '"127.0.0.2"');
+/** True where a name that may begin at `at` is that of a member, and its value is not a harmless one. */
+function mayTell(document: Buffer, { harmless }: OwnMember, name: string, at: number): boolean {
+  let value = at + name.length + 2;
+  if (document.toString('latin1', at, value) !== `"${name}"`) return false;
+  while (document[value] === 0x3a || isSpace(document[value] ?? 0)) value++;
+  const text = document.toString('latin1', value, value + 13);
+  return !harmless.some((one) => text.startsWith(one));
 }
 
 /** Addresses in the strings of a value, but those that are nobody's. */

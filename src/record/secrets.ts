@@ -2,8 +2,9 @@
 // written. What it costs depends on the length of the text alone, not on how many bridges there are.
 import {
   type Address,
-  escapedBytes,
-  findAddresses,
+  addressRuns,
+  escapedDigits,
+  escapedLetters,
   isLocal,
   nibble,
   type Shortest,
@@ -11,9 +12,9 @@ import {
   withEmbedded,
 } from './addresses.ts';
 import { BASE64, type Base64Run, decodeRun, encodeLike, isBase64, runLength, wholeRun } from './base64.ts';
-import type { Bridge, BridgeDatabase } from './bridges.ts';
+import type { Bridge, BridgeDatabase, Endpoint } from './bridges.ts';
 import { packetSecrets } from './packets.ts';
-import { DIGIT, eachRun, HEX, kind, WORD } from './runs.ts';
+import { CAPITAL, DIGIT, eachRun, HEX, kind, RunFinder, type Wanted, WORD } from './runs.ts';
 
 /** Why something was taken out of a text. */
 export type Rule =
@@ -42,7 +43,7 @@ export interface Own {
   fingerprints: Map<string, string>;
 }
 
-const NOTHING: Own = { addresses: new Map(), fingerprints: new Map() };
+export const NOTHING: Own = { addresses: new Map(), fingerprints: new Map() };
 
 /** A key as it stands in a text, around a host of it. */
 interface WholeKey {
@@ -77,61 +78,143 @@ const LONG_RUN = 512;
 /** Base64 within base64 within base64. */
 const DEEPEST = 3;
 
+/** Runs to look for, and what to do with each. */
+interface Search {
+  wanted: Wanted;
+  visit(bytes: Buffer, start: number, end: number, depth: number): void;
+}
+
+interface Plan {
+  searches: Search[];
+  finder: RunFinder;
+}
+
+/** Where base64 is told of; `mayBeIn` is asked about others too. */
+const WORDS = ['base64', '"data"'];
+/** A shorter text is searched where it is. */
+const WORTH_A_COPY = 256;
+
 export class Secrets {
   #addresses = new Map<Address, Host>();
-  #names = new Map<string, Host>();
+  #hosts = new Map<string, Host>();
   #fingerprints = new Map<string, string>();
-  #shortest: Shortest;
-  #shortestName = Number.POSITIVE_INFINITY;
-  /** One bit for each beginning of a fingerprint, of 20 bits. */
+  /** One bit for the first 20 bits of each fingerprint, and one for 20 bits behind these. */
   #beginnings = new Uint8Array(1 << 17);
-  /** The base64 of anything that is searched for has capitals in it. */
+  #seconds = new Uint8Array(1 << 17);
+  /** The base64 of anything in the database has capitals in it. */
   #capitals = true;
+  #shortest: Shortest;
+  /** Of the database alone. */
+  #usual: Plan;
+  #names: readonly string[];
 
   // What is searched for in this record, and what was found in this text.
   #own = NOTHING;
-  #shortestHere: Shortest;
+  #plan: Plan;
   #hits: Hit[] = [];
+  /** Where the last run of base64 ended. */
+  #done = 0;
   #rooms: Buffer[] = [];
 
-  constructor(database: BridgeDatabase) {
+  /** @param names of members that `mayBeIn` is to tell of */
+  constructor(database: BridgeDatabase, names: readonly string[]) {
     for (const bridge of database.bridges) {
       this.#addFingerprint(bridge);
-      for (const { host, port, start: at } of bridge.endpoints) {
-        if ('address' in host && isLocal(host.address)) continue;
-        const hosts =
-          'address' in host
-            ? withEmbedded(host.address).map((address) => hostAt(this.#addresses, address))
-            : [hostAt(this.#names, host.name)];
-        for (const one of hosts) {
-          one.bridges.push(bridge);
-          one.keys.push({ bytes: Buffer.from(bridge.key), at, bridge });
-          if (port !== undefined && !one.ports.has(port)) one.ports.set(port, bridge);
-        }
-        if ('name' in host) this.#shortestName = Math.min(this.#shortestName, host.name.length);
-      }
+      for (const endpoint of bridge.endpoints) this.#addEndpoint(bridge, endpoint);
     }
-    for (const { keys } of [...this.#addresses.values(), ...this.#names.values()])
+    for (const { keys } of [...this.#addresses.values(), ...this.#hosts.values()])
       keys.sort((a, b) => b.bytes.length - a.bytes.length);
-    if (this.#names.size > 0) this.#capitals = false;
+    if (this.#hosts.size > 0) this.#capitals = false;
     this.#shortest = shortestOf(this.#addresses.keys());
-    this.#shortestHere = this.#shortest;
+    this.#names = names;
+    this.#usual = this.#planFor(this.#shortest, this.#fingerprints.size > 0, this.#capitals);
+    this.#plan = this.#usual;
+  }
+
+  #addEndpoint(bridge: Bridge, { host, port, start: at }: Endpoint): void {
+    if ('address' in host && isLocal(host.address)) return;
+    const hosts =
+      'address' in host
+        ? withEmbedded(host.address).map((address) => hostAt(this.#addresses, address))
+        : [hostAt(this.#hosts, host.name)];
+    for (const one of hosts) {
+      one.bridges.push(bridge);
+      one.keys.push({ bytes: Buffer.from(bridge.key), at, bridge });
+      if (port !== undefined && !one.ports.has(port)) one.ports.set(port, bridge);
+    }
   }
 
   #addFingerprint({ fingerprint, hash }: Bridge): void {
     this.#fingerprints.set(fingerprint, hash);
     const bytes = Buffer.from(fingerprint, 'hex');
-    const beginning = beginningOf(bytes, 0);
-    this.#beginnings[beginning >> 3]! |= 1 << (beginning & 7);
+    addBit(this.#beginnings, twentyBits(bytes, 0));
+    addBit(this.#seconds, twentyBits(bytes, 3));
     if (!/[A-Z]/.test(bytes.toString('base64'))) this.#capitals = false;
   }
 
-  /** False where no string of a JSON text holds a secret of the database, if none of them hides it with escapes. */
-  mayBeIn(json: Buffer): boolean {
-    this.#begin(NOTHING);
-    this.#search(json, 0);
-    this.#shortData(json);
-    return this.#hits.length > 0;
+  #planFor(shortest: Shortest, fingerprints: boolean, capitals: boolean): Plan {
+    const searches: Search[] = addressRuns(shortest).map(({ wanted, inRun }) => ({
+      wanted,
+      visit: (bytes, start, end) =>
+        inRun(bytes, start, end, (address, from, to) => this.#address(bytes, address, from, to)),
+    }));
+    if (this.#hosts.size > 0) {
+      const min = Math.max(3, Math.min(...[...this.#hosts.keys()].map((name) => name.length)));
+      searches.push({ wanted: { of: HOST, min }, visit: (bytes, start, end) => this.#inHostRun(bytes, start, end) });
+    }
+    if (fingerprints) {
+      searches.push({
+        wanted: { of: HEX, min: DIGITS },
+        visit: (bytes, start, end) => this.#inDigits(bytes, start, end),
+      });
+      searches.push({
+        wanted: { of: HEX_OR_SPACE, min: GROUPED },
+        visit: (bytes, start, end) => this.#inGroups(bytes, start, end),
+      });
+    }
+    // An address in base64, where it does not stand alone, is longer than a fingerprint.
+    const needs = capitals ? { of: CAPITAL, count: 1 } : undefined;
+    searches.push({ wanted: { of: BASE64, min: SHORTEST_RUN, needs }, visit: (...run) => this.#inBase64(...run) });
+    const words = [...WORDS, ...this.#names.map((name) => `"${name}"`)];
+    return {
+      searches,
+      finder: new RunFinder(
+        searches.map(({ wanted }) => wanted),
+        words,
+      ),
+    };
+  }
+
+  /**
+   * Where in a JSON text, as it stands, its strings may hold secrets: rather too many places than too few.
+   * @param told is asked about a place where the name of a member may begin; true where that is a secret too
+   * @returns undefined where escapes hide what the strings say
+   */
+  spotsIn(json: Buffer, own: Own, told: (name: string, at: number) => boolean = () => false): number[] | undefined {
+    this.#begin(own);
+    const { searches, finder } = this.#plan;
+    const found = finder.find(json);
+    if (!found || found.hides) return undefined;
+    const finds = found.finds.slice(); // what is in base64 is searched in the same way
+    const spots: number[] = [];
+    const data: number[] = [];
+    let isBase64 = false;
+    this.#done = 0;
+    for (let i = 0; i < finds.length; i += 3) {
+      const [which, at, end] = [finds[i]!, finds[i + 1]!, finds[i + 2]!];
+      if (which < searches.length) searches[which]!.visit(json, at, end, 0);
+      else if (which === searches.length) {
+        this.#dataUri(json, at, 0);
+        isBase64 ||= json[at - 1] === QUOTE && json[at + 6] === QUOTE;
+      } else if (which === searches.length + 1) data.push(at);
+      else if (told(this.#names[which - searches.length - WORDS.length]!, at)) spots.push(at);
+    }
+    for (const { start } of this.#hits) spots.push(start);
+    for (const at of isBase64 ? data : []) {
+      const spot = this.#shortData(json, at);
+      if (spot !== undefined) spots.push(spot);
+    }
+    return spots.sort((a, b) => a - b);
   }
 
   /** Secrets in the text of a whole string, in their order, none over another. */
@@ -146,8 +229,12 @@ export class Secrets {
     this.#hits = [];
     if (own === this.#own) return;
     this.#own = own;
+    this.#plan = this.#usual;
+    if (own.addresses.size + own.fingerprints.size === 0) return;
     const { v4, v6 } = shortestOf(own.addresses.keys());
-    this.#shortestHere = { v4: Math.min(v4, this.#shortest.v4), v6: Math.min(v6, this.#shortest.v6) };
+    const shortest = { v4: Math.min(v4, this.#shortest.v4), v6: Math.min(v6, this.#shortest.v6) };
+    const capitals = this.#capitals && own.fingerprints.size === 0;
+    this.#plan = this.#planFor(shortest, this.#hasFingerprints, capitals);
   }
 
   get #hasFingerprints(): boolean {
@@ -155,17 +242,22 @@ export class Secrets {
   }
 
   #search(bytes: Buffer, depth: number): void {
-    findAddresses(bytes, this.#shortestHere, (address, start, end) => this.#address(bytes, address, start, end));
-    if (this.#names.size > 0) eachRun(bytes, HOST, this.#shortestName, (start, end) => this.#hosts(bytes, start, end));
-    if (this.#hasFingerprints) {
-      eachRun(bytes, HEX, DIGITS, (start, end) => this.#digits(bytes, start, end));
-      eachRun(bytes, HEX_OR_SPACE, GROUPED, (start, end) => this.#groups(bytes, start, end));
+    const { searches, finder } = this.#plan;
+    const finds = bytes.length < WORTH_A_COPY ? undefined : finder.find(bytes)?.finds.slice();
+    if (!finds) {
+      for (const { wanted, visit } of searches) {
+        this.#done = 0;
+        eachRun(bytes, wanted, (start, end) => visit(bytes, start, end, depth));
+      }
+      for (let at = bytes.indexOf('base64,'); at !== -1; at = bytes.indexOf('base64,', at + 1))
+        this.#dataUri(bytes, at, depth);
+      return;
     }
-    let done = 0;
-    eachRun(bytes, BASE64, SHORTEST_RUN, (start, end) => {
-      if (start >= done) done = this.#run(bytes, start, end, depth);
-    });
-    this.#dataUris(bytes, depth);
+    this.#done = 0;
+    for (let i = 0; i < finds.length; i += 3) {
+      if (finds[i]! < searches.length) searches[finds[i]!]!.visit(bytes, finds[i + 1]!, finds[i + 2]!, depth);
+      else if (finds[i] === searches.length) this.#dataUri(bytes, finds[i + 1]!, depth);
+    }
   }
 
   #hit(start: number, end: number, rule: Rule | Rule[], text: string | Buffer): void {
@@ -204,12 +296,12 @@ export class Secrets {
   }
 
   /** Names of hosts, and what ends with one of them. */
-  #hosts(bytes: Buffer, start: number, end: number): void {
+  #inHostRun(bytes: Buffer, start: number, end: number): void {
     const name = bytes.toString('latin1', start, end).toLowerCase().replace(/\.$/, '');
-    const starts = [0, escapedBytes(bytes, start)];
+    const starts = [0, escapedLetters(bytes, start)];
     for (let dot = name.indexOf('.'); dot !== -1; dot = name.indexOf('.', dot + 1)) starts.push(dot + 1);
     for (const at of starts) {
-      const host = this.#names.get(name.slice(at));
+      const host = this.#hosts.get(name.slice(at));
       if (!host) continue;
       this.#endpoint(bytes, host, start + at, start + at, start + name.length, 'bridge_host');
       return;
@@ -223,11 +315,11 @@ export class Secrets {
   }
 
   #mayBegin(beginning: number): boolean {
-    return (this.#beginnings[beginning >> 3]! & (1 << (beginning & 7))) !== 0 || this.#own.fingerprints.size > 0;
+    return hasBit(this.#beginnings, beginning) || this.#own.fingerprints.size > 0;
   }
 
   /** Forty digits, anywhere among more of them. */
-  #digits(bytes: Buffer, start: number, end: number): void {
+  #inDigits(bytes: Buffer, start: number, end: number): void {
     let beginning = 0;
     for (let i = start; i < end; i++) {
       beginning = ((beginning << 4) | nibble(bytes[i]!)) & 0xfffff;
@@ -238,8 +330,8 @@ export class Secrets {
   }
 
   /** Groups of digits; an escape before the first one may look like more digits of it. */
-  #groups(bytes: Buffer, start: number, end: number): void {
-    for (const from of new Set([start, start + escapedBytes(bytes, start)]))
+  #inGroups(bytes: Buffer, start: number, end: number): void {
+    for (const from of new Set([start, start + escapedDigits(bytes, start)]))
       for (const { 1: text, index } of bytes.toString('latin1', from, end).matchAll(TEN_GROUPS))
         this.#printed(bytes, from + index, from + index + text!.length);
   }
@@ -252,7 +344,8 @@ export class Secrets {
   /** The 20 bytes themselves, as in the `cert=` of a bridge line. */
   #binaryFingerprints(bytes: Buffer): void {
     for (let at = 0; at + DIGITS / 2 <= bytes.length; at++) {
-      if (!this.#mayBegin(beginningOf(bytes, at))) continue;
+      if (!this.#mayBegin(twentyBits(bytes, at))) continue;
+      if (!hasBit(this.#seconds, twentyBits(bytes, at + 3)) && this.#own.fingerprints.size === 0) continue;
       const hash = this.#hashOf(bytes.toString('hex', at, at + DIGITS / 2));
       if (hash !== undefined) this.#hit(at, at + DIGITS / 2, 'bridge_fingerprint', Buffer.from(hash, 'hex'));
     }
@@ -260,20 +353,22 @@ export class Secrets {
 
   // --- base64
 
-  /** @returns where it ends */
-  #run(bytes: Buffer, start: number, end: number, depth: number): number {
+  #inBase64(bytes: Buffer, start: number, end: number, depth: number): void {
+    if (start < this.#done) return; // a line of it
     const run = wholeRun(bytes, start, end);
-    if (this.#capitals && this.#own.fingerprints.size === 0 && !hasCapital(bytes, start, end)) return run.end;
-    if (this.#decoded(bytes, run, 0, depth) || depth > 0 || runLength(run) > LONG_RUN) return run.end;
-    // A path or a word may stand before it, with no other sign between.
-    let tried = 1;
-    for (let i = start; i + SHORTEST_RUN < end; i++) {
-      const skip = i + 1 - start;
-      if (WORD[bytes[i]!] === 1 || (tried & (1 << (skip & 3))) !== 0) continue;
-      tried |= 1 << (skip & 3);
-      if (this.#decoded(bytes, run, skip, depth)) break;
+    const first = escapedLetters(bytes, start);
+    const found = this.#decoded(bytes, run, first, depth) || (first > 0 && this.#decoded(bytes, run, 0, depth));
+    if (!found && depth === 0 && runLength(run) <= LONG_RUN) {
+      // A path or a word may stand before it, with no other sign between.
+      let tried = (1 << (first & 3)) | 1;
+      for (let i = start; i + SHORTEST_RUN < end; i++) {
+        const skip = i + 1 - start;
+        if (WORD[bytes[i]!] === 1 || (tried & (1 << (skip & 3))) !== 0) continue;
+        tried |= 1 << (skip & 3);
+        if (this.#decoded(bytes, run, skip, depth)) break;
+      }
     }
-    return run.end;
+    this.#done = run.end;
   }
 
   /** A text that is base64 as a whole, and too short to be found otherwise. */
@@ -283,27 +378,27 @@ export class Secrets {
     if (run && run.pieces[1]! < SHORTEST_RUN) this.#decoded(bytes, run, 0, depth);
   }
 
-  /** `data:…;base64,…` of any length. */
-  #dataUris(bytes: Buffer, depth: number): void {
-    for (let at = bytes.indexOf(DATA_URI); at !== -1; at = bytes.indexOf(DATA_URI, at + 1)) {
-      const start = at + DATA_URI.length;
-      let end = start;
-      while (end < bytes.length && BASE64[bytes[end]!] === 1) end++;
-      if (end - start >= SHORTEST_BASE64 && end - start < SHORTEST_RUN)
-        this.#decoded(bytes, wholeRun(bytes, start, end), 0, depth);
-    }
+  /** `data:…;base64,…`, too short to be found otherwise. @param at where `base64` may stand */
+  #dataUri(bytes: Buffer, at: number, depth: number): void {
+    const start = at + 7;
+    if (bytes.toString('latin1', at, start) !== 'base64,') return;
+    let end = start;
+    while (end < bytes.length && BASE64[bytes[end]!] === 1) end++;
+    if (end - start >= SHORTEST_BASE64 && end - start < SHORTEST_RUN)
+      this.#decoded(bytes, wholeRun(bytes, start, end), 0, depth);
   }
 
-  /** Within JSON: short data of `{"format":"base64","data":"…"}`, whatever stands between. */
-  #shortData(json: Buffer): void {
-    if (json.indexOf('"base64"') === -1) return;
-    for (let at = json.indexOf(DATA_NAME); at !== -1; at = json.indexOf(DATA_NAME, at + 1)) {
-      let start = at + DATA_NAME.length;
-      while (BEFORE_VALUE[json[start] ?? 0] === 1) start++;
-      if (json[start] !== 0x22) continue;
-      const end = json.indexOf(0x22, start + 1);
-      if (end !== -1) this.#wholeBase64(json.subarray(start + 1, end), 0);
-    }
+  /** Within JSON: short data of `{"format":"base64","data":"…"}` with a secret. @param at where `"data"` may stand */
+  #shortData(json: Buffer, at: number): number | undefined {
+    let start = at + 6;
+    if (json.toString('latin1', at, start) !== '"data"') return undefined;
+    while (BEFORE_VALUE[json[start] ?? 0] === 1) start++;
+    if (json[start++] !== QUOTE) return undefined;
+    const length = json.subarray(start, start + SHORTEST_RUN + 3).indexOf(QUOTE);
+    if (length === -1) return undefined;
+    this.#hits = [];
+    this.#wholeBase64(json.subarray(start, start + length), 0);
+    return this.#hits.length > 0 ? start : undefined;
   }
 
   /** Searches what a run of base64 stands for, from one of its characters on. @returns whether anything was there */
@@ -351,13 +446,19 @@ function hostAt<K>(map: Map<K, Host>, key: K): Host {
   return host;
 }
 
-const DATA_URI = Buffer.from('base64,');
-const DATA_NAME = Buffer.from('"data"');
+const QUOTE = 0x22;
 const BEFORE_VALUE = kind(' \t\r\n:');
 
-/** The first 20 bits. */
-function beginningOf(bytes: Uint8Array, at: number): number {
+function twentyBits(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 12) | (bytes[at + 1]! << 4) | (bytes[at + 2]! >> 4);
+}
+
+function addBit(bits: Uint8Array, bit: number): void {
+  bits[bit >> 3]! |= 1 << (bit & 7);
+}
+
+function hasBit(bits: Uint8Array, bit: number): boolean {
+  return (bits[bit >> 3]! & (1 << (bit & 7))) !== 0;
 }
 
 /** True where a letter or digit stands on either side. */
@@ -374,11 +475,6 @@ function portAt(bytes: Buffer, end: number): { number: number; end: number } | u
   const start = at;
   while (at < bytes.length && at - start < 6 && DIGIT[bytes[at]!] === 1) at++;
   return at > start ? { number: Number(bytes.toString('latin1', start, at)), end: at } : undefined;
-}
-
-function hasCapital(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) if (bytes[i]! >= 0x41 && bytes[i]! <= 0x5a) return true;
-  return false;
 }
 
 /** The first of those that overlap, and of those that begin together the longest. */
