@@ -99,7 +99,7 @@ function parseMeasurement(bytes: Buffer, row: Value): MeasurementRow {
     return text;
   });
   let rest = members[2]!.value.end;
-  while (bytes[rest] === 0x20 || bytes[rest] === 0x09 || bytes[rest] === 0x0d) rest++;
+  while (isSpace(bytes[rest])) rest++;
   if (bytes[rest] === 0x2c) rest++;
   else rest = members[2]!.value.end;
   const document = Buffer.concat([Buffer.from('{'), bytes.subarray(rest, row.end)]);
@@ -137,8 +137,13 @@ export function openRow(bytes: Buffer): MeasurementRow | undefined {
   const provenance = prefix as unknown as Provenance;
   const empty = bytes[at] === 0x7d;
   if (!empty) bytes[at] = 0x7b;
+  else while (isSpace(bytes[at - 1])) at--;
   const document = empty ? Buffer.concat([Buffer.from('{'), bytes.subarray(at)]) : bytes.subarray(at);
   return { kind: 'measurement', ...provenance, document };
+}
+
+function isSpace(c: number | undefined): boolean {
+  return c === 0x20 || c === 0x09 || c === 0x0d;
 }
 
 const OPENING = Buffer.from('{"measurement_uid"');
