@@ -137,6 +137,6 @@ function escaped(c) {
 
 function isPlain(text, inFlow) {
   if (/^[\s?:,[\]{}#&*!|>'"%@`=-]|\s$|: |:$| #|^\.\.\.|^---/.test(text)) return false;
-  if (/^(?:~|null|true|false|yes|no|on|off)$/i.test(text) || /^[-+.]?\d|^\.(?:inf|nan)/i.test(text)) return false;
+  if (/^(?:~|<<|=|null|true|false|yes|no|on|off)$/i.test(text) || /^[-+.]?\d|^\.(?:inf|nan)/i.test(text)) return false;
   return !inFlow || !/[,?[\]{}:]/.test(text);
 }
