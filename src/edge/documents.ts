@@ -9,9 +9,10 @@ import { describeAt, Malformed, UsageError } from '../stream/errors.ts';
 import { type Line, readAll } from '../stream/lines.ts';
 import type { RejectKind } from '../stream/rejects.ts';
 import { isGzip } from './gzip.ts';
+import { type Kept, parseReject } from './rejectrows.ts';
 import { type Bytes, fileBytes, inflateIfGzip, isTar, peek, peekBytes } from './source.ts';
 import { tarMembers } from './tar.ts';
-import { type ReportKernel, yamlRecords } from './yamldocuments.ts';
+import { CUT_OFF, type ReportKernel, type ReportLimits, yamlRecords } from './yamldocuments.ts';
 
 export const FORMATS = ['auto', 'post', 'json', 'jsonl', 'yaml', 'tar', 'rejects'] as const;
 export type Format = (typeof FORMATS)[number];
@@ -99,9 +100,10 @@ export class DocumentReader {
     source: Bytes,
     name: string | null,
     kernel: ReportKernel = this.#kernel,
+    limits: ReportLimits = this.#limits,
   ): AsyncGenerator<OpenedDocument> {
     const provenance = fromPath(name);
-    for await (const { document, measurement_uid } of yamlRecords(source, name, kernel, this.#limits))
+    for await (const { document, measurement_uid } of yamlRecords(source, name, kernel, limits))
       yield { provenance: { ...provenance, measurement_uid }, document };
   }
 
@@ -184,7 +186,8 @@ export class DocumentReader {
     }
   }
 
-  async *#kept({ as, file, line, data }: Kept, name: string | null, number: number): AsyncGenerator<OpenedDocument> {
+  async *#kept(kept: Kept, name: string | null, number: number): AsyncGenerator<OpenedDocument> {
+    const { as, file, line, data } = kept;
     // A second reject keeps the origin of the first, where that had one.
     const origin = file === null && line === null ? { file: name, line: number } : { file, line };
     const refuse = (reason: string) => this.#kernel.reject({ as, ...origin, reason }, data);
@@ -193,7 +196,7 @@ export class DocumentReader {
       if (as === 'post')
         yield* this.#post(data, file, file ? (uidOfPost(file) ?? uidOfMember(file.replace(/\)$/, ''))) : null);
       else if (as === 'document') yield this.#document(this.#read(data), file);
-      else if (as === 'yaml') yield* this.#keptYaml(data, file, refuse);
+      else if (as === 'yaml') yield* this.#keptYaml(data, kept, refuse);
       else if (as === 'row') {
         const row = parseRow(data) as MeasurementRow;
         if (row.kind !== 'measurement') return refuse('no measurement row');
@@ -211,27 +214,29 @@ export class DocumentReader {
     }
   }
 
-  /** A document of a report, with the report's header before it. What is wrong with it still, is told as before. */
+  /** A document of a report, with the report's header before it. What is still wrong with it is told as of its origin. */
   async *#keptYaml(
     data: Buffer,
-    file: string | null,
+    { file, reason }: Kept,
     refuse: (reason: string) => void,
   ): AsyncGenerator<OpenedDocument> {
+    // Ended by another `---` it has no end of its own; cut off it must have got one.
+    const limits = { ...this.#limits, whole: !reason.startsWith(CUT_OFF) };
     let refused = false;
-    const again = (reason: string) => {
+    const again = (why: string) => {
       refused = true;
-      refuse(reason);
+      refuse(why.startsWith(CUT_OFF) ? why : `in what was kept: ${why}`);
       return { write() {}, end() {} };
     };
     let found = false;
     const kernel: ReportKernel = {
       took: () => this.#kernel.took(),
-      reject: ({ reason }) => again(reason),
-      rejectInPieces: ({ reason }) => again(reason),
+      reject: (one) => again(one.reason),
+      rejectInPieces: (one) => again(one.reason),
       say() {},
       tally: (counter, by) => this.#kernel.tally(counter, by),
     };
-    for await (const opened of this.#yaml(once(data), file, kernel)) {
+    for await (const opened of this.#yaml(once(data), file, kernel, limits)) {
       found = true;
       yield opened;
     }
@@ -313,32 +318,6 @@ function isYamlName(path: string): boolean {
 
 async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
   yield bytes;
-}
-
-interface Kept {
-  as: RejectKind;
-  file: string | null;
-  line: number | null;
-  data: Buffer | null;
-}
-
-function parseReject(bytes: Buffer): Kept {
-  let row: {
-    cannery?: unknown;
-    as?: RejectKind;
-    file?: string | null;
-    line?: number | null;
-    data?: string | { format: string; data: string } | null;
-  };
-  try {
-    row = JSON.parse(bytes.toString());
-  } catch {
-    throw new Error('no reject row: not JSON');
-  }
-  if (typeof row !== 'object' || row === null || row.cannery !== 'reject' || !row.as) throw new Error('no reject row');
-  const { as, file, line = null, data } = row;
-  const kept = typeof data === 'string' ? Buffer.from(data) : data ? Buffer.from(data.data, 'base64') : null;
-  return { as, file: typeof file === 'string' ? file : null, line, data: kept };
 }
 
 function firstLine(bytes: Buffer): Buffer {

@@ -8,6 +8,9 @@ import type { DocumentLimits, OpenedDocument } from './documents.ts';
 import type { Bytes } from './source.ts';
 import { type Frame, yamlFrames } from './yamlframes.ts';
 
+/** How the reason begins where a document is not whole. */
+export const CUT_OFF = 'cut off';
+
 /** What a reader of reports needs of the kernel. */
 export interface ReportKernel {
   took(): void;
@@ -18,6 +21,10 @@ export interface ReportKernel {
   tally(name: string, by?: number): void;
 }
 
+export interface ReportLimits extends DocumentLimits {
+  whole?: boolean;
+}
+
 /** Members of the header that hide what an entry has of its own, which is told. */
 const TELLING = ['input', 'id', 'measurement_start_time', 'report', 'test_keys'];
 
@@ -25,12 +32,13 @@ const TELLING = ['input', 'id', 'measurement_start_time', 'report', 'test_keys']
  * Records of a report. Documents that are none are rejected, each by itself, with the header before it, so that what
  * was rejected is a small report that can be read again.
  * @param name path or null for standard input
+ * @param limits with `whole`, the end of the source is known to be that of its last document
  */
 export async function* yamlRecords(
   source: Bytes,
   name: string | null,
   kernel: ReportKernel,
-  limits: DocumentLimits,
+  limits: ReportLimits,
 ): AsyncGenerator<Pick<OpenedDocument, 'document'> & { measurement_uid: string }> {
   const report = new Report(name, kernel, limits);
   for await (const frame of yamlFrames(source, report.frameLimits())) {
@@ -43,16 +51,16 @@ export async function* yamlRecords(
 class Report {
   #name: string | null;
   #kernel: ReportKernel;
-  #limits: DocumentLimits;
+  #limits: ReportLimits;
   #header: ReportHeader | undefined;
   #records = 0;
   #refused = 0;
   #closed = 0;
   /** Frames that another `---` ended. */
   #reopened = 0;
-  #firstReopened = 0;
+  #firstReopened: number | undefined;
 
-  constructor(name: string | null, kernel: ReportKernel, limits: DocumentLimits) {
+  constructor(name: string | null, kernel: ReportKernel, limits: ReportLimits) {
     this.#name = name;
     this.#kernel = kernel;
     this.#limits = limits;
@@ -77,13 +85,16 @@ class Report {
   take(frame: Frame): { document: Buffer; measurement_uid: string } | undefined {
     this.#kernel.took();
     if (frame.end === 'closed') this.#closed++;
-    else if (frame.end === 'reopened' && this.#reopened++ === 0) this.#firstReopened = frame.line;
+    else if (frame.end === 'reopened' && !(frame.bare && this.#header)) {
+      this.#reopened++;
+      this.#firstReopened ??= frame.line;
+    }
     try {
       return this.#read(frame);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
       this.#refused++;
-      const reason = `${error.message} (${frame.bytes.length} bytes at byte ${frame.offset})`;
+      const reason = `${error.message} (size ${frame.bytes.length} at byte ${frame.offset})`;
       const bytes = this.#header ? Buffer.concat([this.#header.frame, frame.bytes]) : frame.bytes;
       this.#kernel.reject({ as: 'yaml', file: this.#name, line: frame.line, reason }, bytes);
       return undefined;
@@ -94,7 +105,9 @@ class Report {
   #read(frame: Frame) {
     if (frame.bare && this.#header) throw new Malformed('text outside of documents');
     if (frame.end === 'cut' && !this.#endsWithFile(frame))
-      throw new Malformed(`cut off at byte ${frame.offset + frame.bytes.length}: no '...' before the end of the file`);
+      throw new Malformed(
+        `${CUT_OFF} at byte ${frame.offset + frame.bytes.length}: no '...' before the end of the file`,
+      );
     const document = this.#document(frame);
     if (document.kind === 'mapping') {
       if (this.#header) {
@@ -106,7 +119,7 @@ class Report {
         return record;
       }
       this.#header = new ReportHeader(frame.bytes, document);
-    } else if (!this.#header) throw new Malformed(`no header, but ${document.what}`);
+    } else if (!this.#header) throw new Malformed(`a header is a mapping, not ${document.what}`);
     else if (document.kind === 'other') throw new Malformed(`an entry is a mapping, not ${document.what}`);
     else this.#kernel.tally('skipped'); // it says nothing
     return undefined;
@@ -116,7 +129,8 @@ class Report {
     const { maxLine: maxBytes, maxDepth } = this.#limits;
     const unknownTag = (times: number) => this.#kernel.tally('unknown_tags', times);
     try {
-      return readYaml(frame.text, { maxBytes, maxDepth, firstLine: frame.line }, unknownTag);
+      const origin = { line: frame.line, offset: frame.offset + (frame.bare ? 0 : 3) };
+      return readYaml(frame.text, { maxBytes, maxDepth, origin }, unknownTag);
     } catch (error) {
       throw new Malformed((error as Error).message);
     }
@@ -124,6 +138,7 @@ class Report {
 
   /** Some writers use no `...` at all; then the end of the file, after a whole line, ends the last document. */
   #endsWithFile(frame: Frame): boolean {
+    if (this.#limits.whole) return true;
     return this.#closed === 0 && (this.#reopened > 0 || frame.bare) && frame.bytes.at(-1) === 0x0a;
   }
 
@@ -133,7 +148,7 @@ class Report {
     if (this.#reopened > 0 && this.#closed === 0)
       say("no '...' ends a document here: each ends where the next begins, the last with the file");
     else if (this.#reopened > 0)
-      say(`line ${this.#firstReopened}: '---' before '...', a new document begins (${this.#reopened} times in all)`);
+      say(`documents ended by '---' without '...': ${this.#reopened}, first that of line ${this.#firstReopened}`);
     const hidden = TELLING.filter((member) => this.#header?.overridden.has(member));
     if (hidden.length > 0) say(`the header's ${hidden.join(', ')} stands in place of that of entries`);
     if (this.#records > 0 || this.#refused > 0) return;

@@ -168,13 +168,20 @@ function anyTag(tag: string, construct: (data: unknown, kind: string) => unknown
   );
 }
 
+interface Origin {
+  line: number;
+  offset: number;
+}
+
+const START: Origin = { line: 1, offset: 0 };
+
 export interface YamlLimits {
   /** Deepest nesting, from 1 for the document itself. */
   maxDepth: number;
   /** Most bytes that may come of it, also by its aliases. */
   maxBytes: number;
-  /** Number of its first line, for reasons. */
-  firstLine?: number;
+  /** Where it begins in its file, for reasons: line from 1, byte from 0. */
+  origin?: Origin;
 }
 
 /** More levels than any probe wrote, and than a stack surely has. */
@@ -196,7 +203,7 @@ export function readYaml(text: Buffer, limits: YamlLimits, unknownTag?: (times: 
   const maxBytes = limitOf(text.length, limits.maxBytes);
   const mapping = readFast(text, { resolve: resolvePlain, binary: binaryText, maxBytes, maxDepth: limits.maxDepth });
   if (mapping) return orNothing(mapping);
-  const document = load(text, limits.maxDepth, limits.firstLine);
+  const document = load(text, limits.maxDepth, limits.origin);
   if (unknownTags > 0) unknownTag?.(unknownTags);
   if (!isMapping(document)) return kindOf(document);
   return orNothing(new JsonWriter(maxBytes, limits.maxDepth).mapping(document));
@@ -220,9 +227,9 @@ export function readYamlHeader(text: Buffer): Record<string, HeaderValue> {
 }
 
 /** @throws Error with a reason */
-function load(text: Buffer, maxDepth: number, firstLine = 1): unknown {
-  if (!isUtf8(text)) throw new Error(`not UTF-8 at byte ${firstNotUtf8(text)}`);
-  return loadAll(text.toString(), maxDepth, (source, options) => yaml.load(source, options), firstLine);
+function load(text: Buffer, maxDepth: number, origin = START): unknown {
+  if (!isUtf8(text)) throw new Error(`not UTF-8 at byte ${origin.offset + firstNotUtf8(text)}`);
+  return loadAll(text.toString(), maxDepth, (source, options) => yaml.load(source, options), origin);
 }
 
 /** @throws Error with a reason */
@@ -230,7 +237,7 @@ function loadAll<T>(
   source: string,
   maxDepth: number,
   read: (source: string, options: yaml.LoadOptions) => T,
-  firstLine = 1,
+  origin = START,
 ): T {
   unknownTags = 0;
   const levels = Math.min(maxDepth, DEEPEST);
@@ -241,7 +248,9 @@ function loadAll<T>(
     const { reason, mark, message } = error as yaml.YAMLException;
     if (error instanceof RangeError || reason?.startsWith('nesting'))
       throw new Error(`not YAML: nesting deeper than ${levels} levels`);
-    throw new Error(`not YAML: ${(reason ?? message).slice(0, 200)}${mark ? ` at line ${firstLine + mark.line}` : ''}`);
+    throw new Error(
+      `not YAML: ${(reason ?? message).slice(0, 200)}${mark ? ` at line ${origin.line + mark.line}` : ''}`,
+    );
   }
 }
 
@@ -251,20 +260,16 @@ const tooDeep = (levels: number) => new Error(`YAML nested deeper than ${levels}
 const limitOf = (length: number, maxBytes: number) => Math.min(maxBytes, 1_000_000 + 20 * length);
 
 function firstNotUtf8(text: Buffer): number {
+  /** Bytes of whole characters in the first `end`: a character that is cut there has at most three. */
+  const whole = (end: number) => [0, 1, 2, 3].map((cut) => end - cut).find((at) => isUtf8(text.subarray(0, at)));
   let from = 0;
-  let to = text.length; // what begins a character may be cut by it: the first bad byte is at most three before
+  let to = text.length;
   while (from < to) {
     const middle = (from + to + 1) >> 1;
-    if (
-      isUtf8(text.subarray(0, middle)) ||
-      isUtf8(text.subarray(0, middle - 1)) ||
-      isUtf8(text.subarray(0, middle - 2)) ||
-      isUtf8(text.subarray(0, middle - 3))
-    )
-      from = middle;
-    else to = middle - 1;
+    if (whole(middle) === undefined) to = middle - 1;
+    else from = middle;
   }
-  return from;
+  return whole(from)!;
 }
 
 function isMapping(doc: unknown): doc is Record<string, unknown> {
