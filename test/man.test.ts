@@ -315,7 +315,11 @@ function everything(t: Test) {
   const bad = 'incoming/2024020110_DE_ndt/20240201102023.614500_DE_ndt_0123456789abcdef.post';
   writeFileSync(join(cwd, bad), 'no post');
 
+  mkdirSync(join(cwd, 'archive'));
+  writeFileSync(join(cwd, 'archive/a.json'), '{"test_start_time":"2016-07-31 10:00:00","test_name":"ndt"}\n');
+
   const files = [...run('cannery ls incoming'), ...run('cannery ls 2016-08-01')];
+  files.push(...run('cannery rename archive --to reports --settle 0'));
   const measured = run('cannery cat --end 2016-08-01/report.json');
   const manifests: object[] = [];
   const lines: object[] = [];

@@ -144,7 +144,7 @@ const other = '/dev/shm';
 const NO_OTHER =
   (!existsSync(other) || statSync(other).dev === statSync(tmpdir()).dev) && '/dev/shm is no other disk here';
 
-t.test('across devices: a copy that was read back, with its time; and back again', { skip: NO_OTHER }, (t) => {
+t.test('across devices: a copy that was read back, with its time and mode; and back again', { skip: NO_OTHER }, (t) => {
   const cwd = folder(t);
   const far = mkdtempSync(join(other, 'cannery-test-'));
   t.teardown(() => rmSync(far, { recursive: true, force: true }));
@@ -154,6 +154,7 @@ t.test('across devices: a copy that was read back, with its time; and back again
   put(cwd, 'archive/c.json', report({ n: 1 }));
   put(cwd, 'archive/d.json', report({ test_name: 'summary' }));
   utimesSync(join(cwd, 'archive/a.json'), 1_500_000_000, 1_500_000_000);
+  chmodSync(join(cwd, 'archive/a.json'), 0o400);
   const before = reportsIn(join(cwd, 'archive'));
   const { code, out } = cannery(['rename', 'archive', '--to', join(far, 'reports'), '--settle', '0'], { cwd });
   t.equal(code, 3);
@@ -162,7 +163,8 @@ t.test('across devices: a copy that was read back, with its time; and back again
     ['renamed', 'collision'],
   );
   t.equal(readFileSync(join(far, 'reports', nameOf('abc')), 'utf8'), big);
-  t.equal(statSync(join(far, 'reports', nameOf('abc'))).mtimeMs, 1_500_000_000_000);
+  const { mtimeMs, mode } = statSync(join(far, 'reports', nameOf('abc')));
+  t.same([mtimeMs, mode & 0o777], [1_500_000_000_000, 0o400]);
   t.same(tree(join(cwd, 'archive')), []);
   t.same(parts(far), []);
   const log = join(far, 'reports/rename.log');
