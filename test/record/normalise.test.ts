@@ -626,6 +626,8 @@ t.test('Tor', (t) => {
     ['http://a/', { is_tor: 1 }, no, undefined, true],
     ['http://a/?shttp://b/', { is_tor: false, exit_ip: null, exit_name: null }, no, 'http://a/?http://b/'],
     ['http://a/', { is_tor: false, exit_ip: ip }, no, undefined, true],
+    ['http://a/', { ...told, more: 1 }, told, undefined, true],
+    ['http://a/', { ...told, more: null }, told],
     [null, true, yes],
     [5, undefined, no],
   ];
@@ -754,6 +756,11 @@ t.test('queries', (t) => {
     ['hostname of its own', { hostname: 'a.example' }, { hostname: 'a.example' }],
     ['both', { hostname: 'b', query: "[Query('a', 1, 1)]" }, { hostname: 'a' }],
     ['resolver', { resolver: ['8.8.8.8', 53] }, { resolver_hostname: '8.8.8.8', resolver_port: 53 }],
+    [
+      'more than a resolver',
+      { resolver: ['r', 53, 1] },
+      { resolver_hostname: 'r', resolver_port: 53, resolver_: ['r', 53, 1] },
+    ],
     ['half a resolver', { resolver: ['8.8.8.8'] }, { resolver_hostname: '8.8.8.8' }],
     ['no resolver', { resolver: null }, {}],
     ['a resolver as text', { resolver: '8.8.8.8:53' }, { resolver_: '8.8.8.8:53' }],
