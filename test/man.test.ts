@@ -5,6 +5,9 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
+import { SCHEMA } from '../src/record/normalise.ts';
+import { RULES } from '../src/record/rules/run.ts';
+import { canonicalTest } from '../src/record/testnames.ts';
 import { cannery, folder, PIPELINE, ROOT, rows, shell, shippedSpool, tree } from './lib.ts';
 
 const MAN = join(ROOT, 'man');
@@ -170,6 +173,22 @@ t.test('cannery(1): verbs, common options, the pipeline', (t) => {
   t.equal(pipeline!.join(' ').replace('s3://bucket', 'store'), PIPELINE, 'the pipeline is the tested one');
   const codes = entries(parts.get('EXIT STATUS')!).map(({ tag }) => tag);
   t.same(codes, ['0', '1', '2', '3'], 'EXIT STATUS');
+  t.end();
+});
+
+t.test('cannery-normalise(1) has every rule, and the names of tests', (t) => {
+  const parts = sections(read('cannery-normalise.1'), 'SS');
+  const rules = entries(parts.get('Rules')!).map(({ tag, text }) => [tag, text]);
+  t.same(rules, Object.entries(RULES), 'as the program tells them');
+  const names = entries(parts.get('Names of tests')!);
+  t.ok(names.length >= 16, 'names');
+  for (const { tag, text } of names) for (const raw of text.split(', ')) t.equal(canonicalTest(raw), tag, raw);
+  const members = parts.get('Every record')!.join('\n').split('.IP 7. 4')[1]!;
+  t.same(
+    [...members.matchAll(/^\.BR (\w+) [,.]$/gm)].map(([, name]) => name),
+    SCHEMA,
+    'members of the schema',
+  );
   t.end();
 });
 

@@ -1,4 +1,5 @@
 // A stage between `cat` and `postcan`: measurement rows in, the same rows changed out, and the end row passed on.
+import { JsonError } from '../record/json.ts';
 import {
   type EndRow,
   endRow,
@@ -47,7 +48,8 @@ export async function filterRows(stage: Stage, filter: RowFilter): Promise<void>
       }
     } catch (error) {
       if (errno(error) || error instanceof Failure || error instanceof UsageError) throw error;
-      const reject = { as: 'row', file: null, line, reason: (error as Error).message } as const;
+      const what = error instanceof JsonError ? `${opened ? 'its document is ' : ''}not JSON: ` : '';
+      const reject = { as: 'row', file: null, line, reason: `${what}${(error as Error).message}` } as const;
       stage.reject(reject, opened ? rowOf(bytes, opened) : bytes);
       continue;
     }

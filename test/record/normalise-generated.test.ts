@@ -276,6 +276,22 @@ t.test('of an old document every value that no rule touches keeps its bytes', (t
   t.end();
 });
 
+t.test('NUL goes out of a body, and nothing else', (t) => {
+  const piece = fc.constantFrom('\\u0000', '\\\\', '\\n', '\\"', '\\u0041', '\\ud800', '\\/', 'u0000', 'é', ' ');
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+      const { out } = run(
+        `{"test_name":"http_host","requests":[{"response":{"body":"${pieces.join('')}"}}]}`,
+        { bucket_date: null, report_filename: null },
+        {},
+      );
+      return out.includes(`{"body":"${pieces.filter((one) => one !== '\\u0000').join('')}","headers":{}}`);
+    }),
+    { numRuns: 1000 },
+  );
+  t.end();
+});
+
 t.test('the same bytes in every time zone', (t) => {
   const texts = fc.sample(fc.oneof(old, modern), { numRuns: 150, seed: 3 });
   const prefix = '{"measurement_uid":null,"bucket_date":"2016-08-01","report_filename":"2016-08-01/a.json"';

@@ -55,7 +55,7 @@ function normQuery(node: Node, run: Run): Node {
 
   const given = query.take('resolver');
   const resolver = arrayOf(given);
-  if (!resolver && isTruthy(given)) run.setAside(query, 'resolver', given!);
+  if (resolver ? resolver.length > 2 : isTruthy(given)) run.setAside(query, 'resolver', given!);
   for (const [i, key] of ['resolver_hostname', 'resolver_port'].entries())
     if (resolver || !query.has(key)) query.set(key, resolver?.[i] ?? null);
 

@@ -117,7 +117,8 @@ function normTor(request: Obj, run: Run): boolean {
   if (url?.includes('shttp://') && (byUrl || !ofKnownForm)) request.set('url', url.replaceAll('shttp://', 'http://'));
 
   const exit = byUrl || !told ? undefined : given;
-  const lost = ['exit_ip', 'exit_name'].some((key) => !exit && !isNull(given?.get(key)));
+  const kept = exit ? ['is_tor', 'exit_ip', 'exit_name'] : ['is_tor'];
+  const lost = given?.keys().some((key) => !kept.includes(key) && !isNull(given.get(key))) ?? false;
   if (lost || told === undefined) {
     run.fire('http.odd_tor');
     if (isTruthy(tor)) run.setAside(request, 'tor', tor!);
