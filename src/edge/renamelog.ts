@@ -1,8 +1,8 @@
 // rename.log on disk: a line is durable before its move begins, so that no report is ever moved without one.
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { type LogEntry, logLine, parseLogLine } from '../record/renamelog.ts';
-import { failAt, fsyncFolder } from './files.ts';
+import { exists, failAt, fsyncFolder } from './files.ts';
 
 export const LOG_NAME = 'rename.log';
 
@@ -11,8 +11,6 @@ const TAIL = 1024 * 1024;
 
 /** The log of a folder, open for more lines. Under the folder's lock only. */
 export class RenameLog {
-  /** Moves that a run before this one may not have come to the end of: sources and their targets. */
-  readonly begun = new Map<string, string>();
   #path: string;
   #fd: number;
 
@@ -21,18 +19,10 @@ export class RenameLog {
     this.#path = join(folder, LOG_NAME);
     try {
       this.#fd = openSync(this.#path, 'a+', 0o644);
-      const { size } = fstatSync(this.#fd);
-      const tail = Buffer.alloc(Math.min(size, TAIL));
-      readSync(this.#fd, tail, 0, tail.length, size - tail.length);
-      const lines = tail.toString().split('\n');
-      for (const entry of lines.map(parseLogLine)) {
-        if (!entry) continue;
-        if (entry.outcome === 'duplicate' || entry.outcome === 'undone') this.begun.delete(entry.source);
-        else this.begun.set(entry.source, entry.target);
-      }
       // A run that was killed may have left a part of a line, before anything of it was done.
-      if (lines.at(-1) !== '') writeSync(this.#fd, '\n');
-      fsyncFolder(dirname(this.#path));
+      const last = tailOf(this.#fd, 1);
+      if (last !== '' && last !== '\n') writeSync(this.#fd, '\n');
+      fsyncFolder(folder);
     } catch (error) {
       failAt(this.#path, error);
     }
@@ -58,4 +48,32 @@ export class RenameLog {
   close(): void {
     closeSync(this.#fd);
   }
+}
+
+/**
+ * Moves that a killed run may not have come to the end of: targets and their sources, of the last lines of a log.
+ * Duplicates are none of them: their target belongs to another report.
+ */
+export function begunMoves(folder: string): Map<string, string> {
+  const begun = new Map<string, string>();
+  const path = join(folder, LOG_NAME);
+  if (!exists(path)) return begun;
+  const fd = openSync(path, 'r');
+  try {
+    for (const entry of tailOf(fd, TAIL).split('\n').map(parseLogLine)) {
+      if (!entry || entry.outcome === 'duplicate') continue;
+      if (entry.outcome !== 'undone') begun.set(entry.target, entry.source);
+      else if (begun.get(entry.target) === entry.source) begun.delete(entry.target);
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return begun;
+}
+
+function tailOf(fd: number, length: number): string {
+  const { size } = fstatSync(fd);
+  const tail = Buffer.alloc(Math.min(size, length));
+  readSync(fd, tail, 0, tail.length, size - tail.length);
+  return tail.toString();
 }

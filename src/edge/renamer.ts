@@ -16,11 +16,12 @@ import {
   type FileIdentity,
   failAt,
   fsyncFolder,
+  isSameFile,
   makeFolder,
   unlinkIfThere,
 } from './files.ts';
 import { describeFile } from './listing.ts';
-import { RenameLog } from './renamelog.ts';
+import { begunMoves, RenameLog } from './renamelog.ts';
 import { readHead } from './reporthead.ts';
 import { fsyncFile, giveName, isOneName, sweepParts } from './secondname.ts';
 import { noStrangers } from './spool.ts';
@@ -93,6 +94,8 @@ interface Move {
   digest: FileDigest;
   /** `same`: a run that was killed gave the report this name; `duplicate`: another report with these bytes has it. */
   by: 'name' | 'same' | 'duplicate';
+  /** The file that has the name already. */
+  there?: FileIdentity;
 }
 
 /** So many reports share an fsync. */
@@ -108,8 +111,8 @@ class Renamer {
   #batch: Move[] = [];
   /** Targets that are spoken for, and by whom: in this batch, or in all of a dry run. */
   #taken = new Map<string, string>();
-  /** Targets of this run. */
-  #given = new Set<string>();
+  /** Of runs before this one: a report that is under both of these names still is on its way. */
+  #begun: Map<string, string>;
 
   constructor(stage: Stage, archive: string, to: string, settings: RenameSettings) {
     this.#stage = stage;
@@ -117,6 +120,7 @@ class Renamer {
     this.#root = realpathSync(archive);
     this.#to = to;
     this.#settings = settings;
+    this.#begun = begunMoves(to);
     if (settings.dryRun) return;
     this.#log = new RenameLog(to);
     for (const folder of ['', ...OUTCOMES.map((outcome) => join(ERRORED, outcome))])
@@ -184,15 +188,13 @@ class Renamer {
       const move = { source, target, outcome, named, digest };
       if (!there) return { ...move, by: 'name' };
       if ((await digestRegularFile(path)).sha256 !== digest.sha256) continue;
-      // Under both names a run that was killed has left it, and its line is in the log.
-      const unfinished = this.#log?.begun.get(this.#absolute(source)) === target;
-      if (unfinished && !this.#given.has(target)) return { ...move, by: 'same' };
-      return { ...move, outcome: 'duplicate', by: 'duplicate' };
+      if (this.#begun.get(target) === this.#absolute(source)) return { ...move, by: 'same', there };
+      return { ...move, outcome: 'duplicate', by: 'duplicate', there };
     }
   }
 
   async #add(move: Move): Promise<void> {
-    this.#given.add(move.target);
+    this.#begun.delete(move.target); // what comes now with these bytes is another
     if (move.by === 'name') this.#taken.set(move.target, move.source);
     if (this.#settings.dryRun) return this.#tell(move);
     this.#batch.push(move);
@@ -240,9 +242,12 @@ class Renamer {
   }
 
   /** Gives a report its new name, beside the old one. */
-  async #give({ source, target, named, digest, by }: Move): Promise<void> {
+  async #give({ source, target, named, digest, there }: Move): Promise<void> {
     const path = join(this.#to, target);
-    if (by !== 'name') return fsyncFile(path); // who put it there may have died before it was durable
+    if (there) {
+      if (!isSameFile(path, there)) throw new Malformed(`changed: ${path} is another now`);
+      return fsyncFile(path); // who put it there may have died before it was durable
+    }
     try {
       makeFolder(join(this.#to, named.folder));
     } catch (error) {
@@ -268,7 +273,7 @@ class Renamer {
     try {
       unlinkSync(source);
     } catch (error) {
-      if (errno(error) === 'ENOENT') return true;
+      if (!exists(source)) return true;
       takeBack(); // under two names it would be published twice
       this.#refuse(source, error);
       return false;
