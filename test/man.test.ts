@@ -362,8 +362,23 @@ function everything(t: Test) {
     cans.push(...run('cannery upload store <cans | cannery index jsonl.sqlite | cannery clear'));
   }
   files.push(...run('cannery ls store --kind all'));
+  files.push(...run('cannery ls 2016-08-01 | cannery bucket --to raw --date 2016-08-02 --settle 0 --copy'));
+  const backups = run('cannery backup raw/2016-08-02 private');
+  const entries = rows(readFileSync(join(cwd, 'raw/2016-08-02/.manifest.jsonl'), 'utf8'));
+  writeFileSync(join(cwd, 'raw/2016-08-02/other.json'), '');
+  const [finding, bucket] = run('cannery bucket verify raw', 3);
   const rejects = rows(readFileSync(join(cwd, 'rejects'), 'utf8'));
-  return { cwd, files, measured, manifests, lines, cans, rejects, purpose: json('outgoing/outgoing.json') };
+  return {
+    ...{ backups, entries, finding: finding!, bucket: bucket! },
+    cwd,
+    files,
+    measured,
+    manifests,
+    lines,
+    cans,
+    rejects,
+    purpose: json('outgoing/outgoing.json'),
+  };
 }
 
 t.test('cannery-rows(5) has the members of real rows', (t) => {
@@ -374,6 +389,11 @@ t.test('cannery-rows(5) has the members of real rows', (t) => {
   t.same([...keys(end), 'sanitised'].sort(), members('End row'), 'end row');
   t.same(keys(...real.cans), members('Can rows'), 'can rows');
   t.same(keys(...real.rejects), members('Reject rows'), 'reject rows');
+  t.same(keys(...real.backups), members('Backup rows'), 'backup rows');
+  t.same(keys(real.bucket), members('Bucket rows'), 'bucket rows');
+  t.same(keys(real.finding), members('Finding rows'), 'finding rows');
+  const manifest = entries(sections(ROWS).get('MANIFEST OF A BUCKET')!).map(({ tag }) => tag);
+  t.same(keys(...real.entries), manifest.sort(), 'the manifest of a bucket');
   t.same(keys(...real.lines), members('rows.jsonl'), 'rows.jsonl');
   t.same(keys(...real.manifests), members('can.json'), 'can.json');
   t.same(keys(real.purpose), members('outgoing.json'), 'outgoing.json');

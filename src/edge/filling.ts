@@ -193,7 +193,7 @@ export async function fillFromRemote(stage: Stage, how: Filling, remote: Remote)
   stage.tally('skipped', others);
   const wanted = files.filter((file) => isWanted(stage, remote, how, file));
   tellYoung(stage, how);
-  if (wanted.length === 0) return;
+  if (wanted.length === 0 && !exists(staging)) return;
   stage.expect(wanted.reduce((sum, { bytes }) => sum + bytes, 0));
   makeFolder(staging);
   const lock = tryLock(join(staging, '.lock'), how.waitMs);

@@ -208,16 +208,16 @@ test('a place that is not there, a host that does not answer, a key that is not 
 
 test('the connection is lost, at any call: nothing is lost, and the next run completes it', (t) => {
   const reports = { ...TWO, 'c.json': 'x'.repeat(2_000_000) };
-  const faults: [string, string][] = [
-    ['before the call', '[ $call -eq N ] && exit 255; real "$@"'],
-    ['in the middle of the answer', '[ $call -eq N ] && { head -c 60 < <(real "$@" <&3); exit 255; }; real "$@"'],
-    ['after half of a report', '[ $call -eq N ] && { head -c 1000000 < <(real "$@" <&3); exit 255; }; real "$@"'],
-    ['after the call, and its answer with it', '[ $call -eq N ] && { real "$@" >/dev/null; exit 255; }; real "$@"'],
+  const faults: [string, number[], string][] = [
+    ['before the call', [1, 2, 3, 4], 'exit 255'],
+    ['in the middle of the answer', [1, 2, 3, 4], 'dd bs=1 count=60 status=none < <(real "$@" <&3); exit 255'],
+    ['after half of a report', [2], 'dd bs=1000 count=1000 status=none < <(real "$@" <&3); exit 255'],
+    ['after the call, and its answer with it', [3, 4], 'real "$@" >/dev/null; exit 255'],
   ];
-  for (const [what, script] of faults) {
-    for (const call of what.startsWith('after half') ? [2] : [1, 2, 3, 4]) {
+  for (const [what, calls, script] of faults) {
+    for (const call of calls) {
       const cwd = withReports(t, reports);
-      const failed = fill(cwd, { ssh: remoteShell(cwd, script.replace('N', String(call))) });
+      const failed = fill(cwd, { ssh: remoteShell(cwd, `[ $call -eq ${call} ] && { ${script}; }; real "$@"`) });
       t.equal(failed.code, 1, `call ${call}, ${what}`);
       t.match(failed.err, /^cannery bucket: 127\.0\.0\.1: \S+: [^\n]* \(code \d+\)\n$/, failed.err);
       if (call < 4) t.same(far(cwd), Object.keys(reports), 'all are there');
@@ -288,7 +288,7 @@ test(
   'reports that may not be read there, or not be removed',
   (t) => {
     const cwd = withReports(t, TWO);
-    const ssh = remoteShell(cwd, `host=$1; shift; real "$host" ${AS_NOBODY} "$@"`);
+    const ssh = remoteShell(cwd, `host=$1; shift; command="$*"; real "$host" "${AS_NOBODY} \${command#exec }"`);
     chmodSync(join(cwd, 'far/a.json'), 0);
     const first = fill(cwd, { ssh });
     t.same(
@@ -317,7 +317,7 @@ test('killed while reports are brought, and run twice at a time', async (t) => {
   const cwd = withReports(t, { 'a.json': 'x'.repeat(5_000_000), 'b.json': '{"n":2}\n' });
   const slow = remoteShell(
     cwd,
-    '[ $call -eq 2 ] && { real "$@" | { head -c 1000000; touch half; sleep 60; cat; }; exit; }; real "$@"',
+    '[ $call -eq 2 ] && { real "$@" | { dd bs=1000 count=1000 status=none; touch half; sleep 60; cat; }; exit; }; real "$@"',
   );
   const child = spawn(process.execPath, [CANNERY, ...arguments_(cwd, { ssh: slow })], { cwd, detached: true });
   const end = new Promise((done) => child.on('close', done));
