@@ -61,10 +61,8 @@ export function isBase64(bytes: Uint8Array): Base64Run | undefined {
  * @param out takes them, and is long enough
  * @returns how many
  */
-export function decodeRun(bytes: Buffer, { pieces }: Base64Run, skip: number, out: Buffer): number {
-  let text = bytes.toString('latin1', pieces[0]! + skip, pieces[1]);
-  for (let p = 2; p < pieces.length; p += 2) text += bytes.toString('latin1', pieces[p], pieces[p + 1]);
-  return out.write(text, 'base64');
+export function decodeRun(bytes: Buffer, run: Base64Run, skip: number, out: Buffer): number {
+  return out.write(charactersOf(bytes, run).slice(skip), 'base64');
 }
 
 export function runLength({ pieces }: Base64Run): number {
@@ -73,25 +71,61 @@ export function runLength({ pieces }: Base64Run): number {
   return length;
 }
 
-/** Other bytes in the form of a run: its alphabet, its padding, its lines. */
-export function encodeLike(bytes: Uint8Array, run: Base64Run, skip: number, content: Buffer): string {
-  const { pieces, end } = run;
-  const last = pieces.at(-1)!;
-  const length = runLength(run) - skip;
-  const characters = Buffer.from(bytes.subarray(pieces[0]!, last)).toString('latin1');
-  const text = /[-_]/.test(characters) && !/[+/]/.test(characters) ? content.toString('base64url') : unpadded(content);
-  // A run that is whole without padding does not tell whether it would have any.
-  const padded = end > last || length % 4 === 0 ? text.padEnd(Math.ceil(text.length / 4) * 4, '=') : text;
-  // One character too many stands for nothing, and stays.
-  const rest = length % 4 === 1 ? String.fromCharCode(bytes[last - 1]!) : '';
-  const prefix = characters.slice(0, skip);
-  const whole = `${prefix}${padded}${rest}`;
-  if (pieces.length === 2) return whole;
-  const width = pieces[1]! - pieces[0]!;
-  const between = Buffer.from(bytes.subarray(pieces[1]!, pieces[2]!)).toString('latin1');
-  return whole.replace(new RegExp(`.{${width}}(?=.)`, 'gs'), `$&${between.replaceAll('$', '$$$$')}`);
+/** A part of some content, which gets another text. */
+interface Change {
+  start: number;
+  end: number;
+  text: Buffer;
 }
 
-function unpadded(content: Buffer): string {
-  return content.toString('base64').replace(/=+$/, '');
+/**
+ * A run whose content is changed, in the form that it had: its alphabet, padding and lines. Before the first change,
+ * and behind the last one where it can be, its characters stay.
+ * @param content what the run stands for from its character `skip` on
+ */
+export function encodeLike(
+  bytes: Buffer,
+  run: Base64Run,
+  skip: number,
+  content: Buffer,
+  changes: readonly [Change, ...Change[]],
+): string {
+  const characters = charactersOf(bytes, run);
+  const first = Math.floor(changes[0].start / 3);
+  const last = changes.at(-1)!.end;
+  const grown = changes.reduce((sum, { start, end, text }) => sum + text.length - (end - start), 0);
+  const behind = grown % 3 === 0 ? Math.ceil(last / 3) : Number.POSITIVE_INFINITY;
+  const pieces: Buffer[] = [];
+  let at = first * 3;
+  for (const { start, end, text } of changes) {
+    pieces.push(content.subarray(at, start), text);
+    at = end;
+  }
+  pieces.push(content.subarray(at, Math.min(behind * 3, content.length)));
+  const fresh = Buffer.concat(pieces);
+  const isUrl = /[-_]/.test(characters.slice(skip)) && !/[+/]/.test(characters.slice(skip));
+  let text = isUrl ? fresh.toString('base64url') : fresh.toString('base64').replace(/=+$/, '');
+  if (behind * 3 < content.length) text += characters.slice(skip + behind * 4);
+  // A run that is whole without padding does not tell whether it would have any.
+  const length = characters.length - skip;
+  const isPadded = run.end > run.pieces.at(-1)! || length % 4 === 0;
+  const padding = isPadded && text.length % 4 > 0 ? '='.repeat(4 - (text.length % 4)) : '';
+  return inLines(bytes, run, `${characters.slice(0, skip + first * 4)}${text}${padding}`);
+}
+
+function charactersOf(bytes: Buffer, { pieces }: Base64Run): string {
+  let characters = bytes.toString('latin1', pieces[0], pieces[1]);
+  for (let p = 2; p < pieces.length; p += 2) characters += bytes.toString('latin1', pieces[p], pieces[p + 1]);
+  return characters;
+}
+
+/** As long as the first line of the run, with what stands behind that between them. */
+function inLines(bytes: Buffer, { pieces }: Base64Run, text: string): string {
+  if (pieces.length === 2) return text;
+  const width = pieces[1]! - pieces[0]!;
+  const between = bytes.toString('latin1', pieces[1], pieces[2]);
+  const lines = Array.from({ length: Math.ceil(text.length / width) }, (_, i) =>
+    text.slice(i * width, (i + 1) * width),
+  );
+  return lines.join(between);
 }

@@ -164,19 +164,30 @@ export class Sanitiser {
     const { record, keys, inputs } = bridgeRecord(document);
     const input = inputs.join(' ');
     const address = trimmed(keys.get('bridge_address'));
-    const isDone = OPAQUE.test(input) || (HASH.test(input) && input === textOf(keys.get('bridge_hashed_fingerprint')));
+    const hashed = keys.get('bridge_hashed_fingerprint');
+    const isDone = OPAQUE.test(input) || (HASH.test(input) && input === textOf(hashed));
     if (address === '' && (isDone || input === '')) return { document };
 
     const keep = this.#options.unknown === 'keep';
     const lines = [address || input];
     if (address !== '' && input !== '' && !isDone && !keep) lines.push(input);
     const { bridge, hash } = this.#identify(lines);
+    const tells = !isDone && inputs.some(tellsPlace);
+    if (
+      address === '' &&
+      hash === undefined &&
+      !tells &&
+      keys.has('distributor') &&
+      hashed !== undefined &&
+      isNull(hashed)
+    )
+      return { document }; // nothing in it told of a bridge, the first time neither
     const unknown = bridge ? undefined : (hash ?? (isDone ? input : this.#opaque(input || address)));
     const secret = !keep || bridge !== undefined;
     count(removed, bridge ? 'bridge' : 'unknown_bridge');
     if (secret) {
       const rule = bridge ? 'bridge_address' : 'unknown_address';
-      noteLines(own, [address, input], bridge?.hash ?? unknown!, rule);
+      noteLines(own, isDone ? [address] : [address, input], bridge?.hash ?? unknown!, rule);
     }
 
     if (!keys.has('tor_log')) keys.set('tor_log', '');
@@ -186,7 +197,7 @@ export class Sanitiser {
     if (bridge) keys.set('transport', bridge.transport);
     keys.set('bridge_hashed_fingerprint', hash ?? (isDone && HASH.test(input) ? input : null));
     if (hash !== undefined) record.set('input', hash);
-    else if (secret && !isDone && inputs.some(tellsPlace)) record.set('input', unknown!);
+    else if (secret && tells) record.set('input', unknown!);
     record.set('test_keys', keys);
     return { document: jsonOf(record), ...(unknown === undefined ? {} : { unknown }) };
   }
@@ -205,9 +216,11 @@ export class Sanitiser {
   #ofPlace(line: string): Bridge | undefined {
     for (const { host, port } of endpointsIn(line)) {
       if (!('address' in host)) continue;
-      const there = this.#database.atAddress(host.address);
-      const bridge = there.find((one) => listensAt(one, host.address, port)) ?? there[0];
-      if (bridge) return bridge;
+      for (const address of withEmbedded(host.address)) {
+        const there = this.#database.atAddress(address);
+        const bridge = there.find((one) => listensAt(one, address, port)) ?? there[0];
+        if (bridge) return bridge;
+      }
     }
     return undefined;
   }
@@ -236,7 +249,9 @@ export class Sanitiser {
     const [place] = endpointsIn(input);
     if (bridge || /\s/.test(input) || !place || !('address' in place.host)) return bridge;
     const { host, port } = place;
-    return this.#database.atAddress(host.address).find((one) => listensAt(one, host.address, port));
+    return withEmbedded(host.address)
+      .flatMap((address) => this.#database.atAddress(address).filter((one) => listensAt(one, address, port)))
+      .at(0);
   }
 
   #annotations(document: Buffer, removed: Removed): Buffer {
@@ -316,12 +331,15 @@ export class Sanitiser {
 
   /** As it stands, and as if it were a part of a JSON string. */
   #findInText(line: Buffer): Removed {
-    const removed: Removed = {};
-    const own: Own = { addresses: new Map(), fingerprints: new Map() };
+    const found: Removed = {};
     const read = line.includes(0x5c) ? readString(line, 0, line.length).bytes : line;
-    for (const bytes of new Set([line, read]))
-      for (const { rules } of this.#secrets.allIn(bytes, own)) for (const rule of rules) count(removed, rule);
-    return removed;
+    for (const bytes of new Set([line, read])) {
+      const here: Removed = {};
+      for (const { rules } of this.#secrets.allIn(bytes, NOTHING)) for (const rule of rules) count(here, rule);
+      for (const [rule, times] of Object.entries(here) as [Rule, number][])
+        found[rule] = Math.max(found[rule] ?? 0, times);
+    }
+    return found;
   }
 }
 

@@ -414,18 +414,18 @@ export class Secrets {
     const secret = (address: Address) => this.#own.addresses.has(address) || this.#addresses.has(address);
     for (const { start, end } of packetSecrets(content, secret))
       this.#hit(start, end, 'packet', Buffer.alloc(end - start));
-    const inner = withoutOverlap(this.#hits);
+    const [first, ...others] = withoutOverlap(this.#hits);
     this.#hits = outer;
-    if (inner.length === 0) return false;
+    if (!first) return false;
     const start = run.pieces[0]!;
-    const alone = content.length === DIGITS / 2 && inner[0]!.rules[0] === 'bridge_fingerprint';
+    const alone = content.length === DIGITS / 2 && first.rules[0] === 'bridge_fingerprint';
     const text = alone
-      ? bytes.toString('latin1', start, start + skip) + inner[0]!.text.toString('hex')
-      : encodeLike(bytes, run, skip, replaced(content, inner));
+      ? bytes.toString('latin1', start, start + skip) + first.text.toString('hex')
+      : encodeLike(bytes, run, skip, content, [first, ...others]);
     this.#hit(
       start,
       run.end,
-      inner.flatMap(({ rules }) => rules),
+      [first, ...others].flatMap(({ rules }) => rules),
       text,
     );
     return true;
@@ -487,16 +487,4 @@ function withoutOverlap(hits: Hit[]): Hit[] {
       end = hit.end;
       return true;
     });
-}
-
-/** A text with something else in the place of its secrets. */
-export function replaced(bytes: Buffer, hits: readonly { start: number; end: number; text: Buffer }[]): Buffer {
-  const pieces: Buffer[] = [];
-  let at = 0;
-  for (const { start, end, text } of hits) {
-    pieces.push(bytes.subarray(at, start), text);
-    at = end;
-  }
-  pieces.push(bytes.subarray(at));
-  return Buffer.concat(pieces);
 }

@@ -20,19 +20,21 @@ export interface Found {
 
 /** Phrases of a log that name a bridge, also where the log is base64. */
 export function redactTorLog(bytes: Buffer): Found[] {
-  const found = [...bytes.toString('latin1').matchAll(TELLING)].map(({ 0: phrase, index }) => ({
-    start: index,
-    end: index + phrase.length,
-    text: Buffer.from(REDACTED),
-  }));
+  const found = phrases(bytes);
   if (found.length > 0) return found;
   const run = isBase64(bytes);
   if (!run) return [];
   const room = Buffer.allocUnsafe(bytes.length);
-  const log = room.subarray(0, decodeRun(bytes, run, 0, room)).toString('latin1');
-  const without = log.replace(TELLING, REDACTED);
-  if (without === log) return [];
-  return [
-    { start: 0, end: bytes.length, text: Buffer.from(encodeLike(bytes, run, 0, Buffer.from(without, 'latin1'))) },
-  ];
+  const log = room.subarray(0, decodeRun(bytes, run, 0, room));
+  const [first, ...others] = phrases(log);
+  if (!first) return [];
+  return [{ start: 0, end: bytes.length, text: Buffer.from(encodeLike(bytes, run, 0, log, [first, ...others])) }];
+}
+
+function phrases(log: Buffer): Found[] {
+  return [...log.toString('latin1').matchAll(TELLING)].map(({ 0: phrase, index }) => ({
+    start: index,
+    end: index + phrase.length,
+    text: Buffer.from(REDACTED),
+  }));
 }
