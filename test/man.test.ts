@@ -386,7 +386,7 @@ t.test('cannery-rows(5) has the members of real rows', (t) => {
   t.same(keys(...real.files), members('File rows'), 'file rows');
   const [measurement, end] = real.measured as [object, object];
   t.same(Object.keys(measurement).slice(0, 3).sort(), members('Measurement rows'), 'measurement rows');
-  t.same([...keys(end), 'sanitised'].sort(), members('End row'), 'end row');
+  t.same([...keys(end), 'sanitised', 'left_out'].sort(), members('End row'), 'end row');
   t.same(keys(...real.cans), members('Can rows'), 'can rows');
   t.same(keys(...real.rejects), members('Reject rows'), 'reject rows');
   t.same(keys(...real.backups), members('Backup rows'), 'backup rows');

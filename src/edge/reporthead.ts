@@ -108,10 +108,10 @@ async function yamlHeader(source: Bytes): Promise<Header | undefined> {
     throw new TooLong();
   };
   try {
-    for await (const { text } of yamlFrames(source, { maxFrame: LONGEST_YAML_HEADER, onLong })) {
+    for await (const { text, line, offset, bare } of yamlFrames(source, { maxFrame: LONGEST_YAML_HEADER, onLong })) {
       if (isNothing(text)) continue;
       if (header) return header;
-      header = readYamlHeader(text);
+      header = readYamlHeader(text, { line, offset: offset + (bare ? 0 : 3) });
     }
   } catch (error) {
     if (!(error instanceof TooLong)) throw error;

@@ -219,8 +219,8 @@ export type HeaderValue = string | number | boolean | null | Buffer | HeaderValu
  * The one mapping of a YAML document.
  * @throws Error with a reason: not UTF-8, not YAML, no mapping
  */
-export function readYamlHeader(text: Buffer): Record<string, HeaderValue> {
-  const document = load(text, DEEPEST);
+export function readYamlHeader(text: Buffer, origin?: Origin): Record<string, HeaderValue> {
+  const document = load(text, DEEPEST, origin);
   if (!isMapping(document)) throw new Error(`not a mapping, but ${kindOf(document).what}`);
   repairNorway(document);
   return plain(document, { left: 1000 + 2 * text.length }) as Record<string, HeaderValue>;
