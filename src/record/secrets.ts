@@ -91,12 +91,16 @@ interface Plan {
 
 /** Where base64 is told of; `mayBeIn` is asked about others too. */
 const WORDS = ['base64', '"data"'];
+/** For what base64 stands for; kept, where it is enough. */
+const ROOM = 1024 * 1024;
 /** A shorter text is searched where it is. */
 const WORTH_A_COPY = 256;
 
 export class Secrets {
   #addresses = new Map<Address, Host>();
   #hosts = new Map<string, Host>();
+  /** Of their names, the longest first. */
+  #lengths: number[];
   #fingerprints = new Map<string, string>();
   /** One bit for the first 20 bits of each fingerprint, and one for 20 bits behind these. */
   #beginnings = new Uint8Array(1 << 17);
@@ -124,6 +128,7 @@ export class Secrets {
     }
     for (const { keys } of [...this.#addresses.values(), ...this.#hosts.values()])
       keys.sort((a, b) => b.bytes.length - a.bytes.length);
+    this.#lengths = [...new Set([...this.#hosts.keys()].map((name) => name.length))].sort((a, b) => b - a);
     if (this.#hosts.size > 0) this.#capitals = false;
     this.#shortest = shortestOf(this.#addresses.keys());
     this.#names = names;
@@ -159,8 +164,10 @@ export class Secrets {
         inRun(bytes, start, end, (address, from, to) => this.#address(bytes, address, from, to)),
     }));
     if (this.#hosts.size > 0) {
-      const min = Math.max(3, Math.min(...[...this.#hosts.keys()].map((name) => name.length)));
-      searches.push({ wanted: { of: HOST, min }, visit: (bytes, start, end) => this.#inHostRun(bytes, start, end) });
+      searches.push({
+        wanted: { of: HOST, min: Math.max(3, ...this.#lengths.slice(-1)) },
+        visit: (bytes, start, end) => this.#inHostRun(bytes, start, end),
+      });
     }
     if (fingerprints) {
       searches.push({
@@ -295,15 +302,16 @@ export class Secrets {
     this.#hit(start, bridge ? port.end : end, rule, (bridge ?? host.bridges[0]!).hash);
   }
 
-  /** Names of hosts, and what ends with one of them. */
+  /** The name of a host, or one below it. */
   #inHostRun(bytes: Buffer, start: number, end: number): void {
-    const name = bytes.toString('latin1', start, end).toLowerCase().replace(/\.$/, '');
-    const starts = [0, escapedLetters(bytes, start)];
-    for (let dot = name.indexOf('.'); dot !== -1; dot = name.indexOf('.', dot + 1)) starts.push(dot + 1);
-    for (const at of starts) {
-      const host = this.#hosts.get(name.slice(at));
+    const last = bytes[end - 1] === 0x2e ? end - 1 : end;
+    const first = start + escapedLetters(bytes, start);
+    for (const length of this.#lengths) {
+      const at = last - length;
+      const begins = at === start || at === first || (at > start && bytes[at - 1] === 0x2e);
+      const host = begins ? this.#hosts.get(bytes.toString('latin1', at, last).toLowerCase()) : undefined;
       if (!host) continue;
-      this.#endpoint(bytes, host, start + at, start + at, start + name.length, 'bridge_host');
+      this.#endpoint(bytes, host, at, at, last, 'bridge_host');
       return;
     }
   }
@@ -337,6 +345,12 @@ export class Secrets {
   }
 
   #printed(bytes: Buffer, start: number, end: number): void {
+    // Groups have their fifth digit behind a space or two.
+    let fifth = start + 4;
+    while (bytes[fifth] === 0x20) fifth++;
+    let beginning = nibble(bytes[fifth]!);
+    for (let i = 0; i < 4; i++) beginning |= nibble(bytes[start + i]!) << (16 - 4 * i);
+    if (!this.#mayBegin(beginning)) return;
     const hash = this.#hashOf(bytes.toString('latin1', start, end).replaceAll(' ', '').toLowerCase());
     if (hash !== undefined) this.#hit(bytes[start - 1] === 0x24 ? start - 1 : start, end, 'bridge_fingerprint', hash);
   }
@@ -434,7 +448,9 @@ export class Secrets {
   #room(depth: number, length: number): Buffer {
     const room = this.#rooms[depth];
     if (room && room.length >= length) return room;
-    return (this.#rooms[depth] = Buffer.allocUnsafe(length * 2));
+    const fresh = Buffer.allocUnsafe(Math.max(length, ROOM));
+    if (length <= ROOM) this.#rooms[depth] = fresh;
+    return fresh;
   }
 }
 
