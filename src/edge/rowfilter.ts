@@ -1,4 +1,5 @@
 // A stage between `cat` and `postcan`: measurement rows in, the same rows changed out, and the end row passed on.
+import { JsonError } from '../record/json.ts';
 import {
   type EndRow,
   endRow,
@@ -31,19 +32,25 @@ export async function filterRows(stage: Stage, filter: RowFilter): Promise<void>
   let end: EndRow | undefined;
   const leftOut: Record<string, number> = {};
   for await (const { number: line, bytes } of stage.rows()) {
+    let opened: MeasurementRow | undefined;
     let row: MeasurementRow | undefined;
     let document: Buffer[] | undefined;
     try {
       if (end) throw new Error('a row after the end row');
-      row = openRow(bytes);
-      if (row) {
+      opened = openRow(bytes);
+      const read = opened ?? parseRow(bytes);
+      if (read.kind === 'end') end = read;
+      else if (read.kind !== 'measurement') throw new Error(wrongKind(read, 'measurement'));
+      else {
+        row = read;
         came++;
         document = filter.change(row, line);
-      } else end = endOf(bytes);
+      }
     } catch (error) {
       if (errno(error) || error instanceof Failure || error instanceof UsageError) throw error;
-      const reject = { as: 'row', file: null, line, reason: (error as Error).message } as const;
-      stage.reject(reject, row ? rowOf(bytes, row) : bytes);
+      const what = error instanceof JsonError ? `${opened ? 'its document is ' : ''}not JSON: ` : '';
+      const reject = { as: 'row', file: null, line, reason: `${what}${(error as Error).message}` } as const;
+      stage.reject(reject, opened ? rowOf(bytes, opened) : bytes);
       continue;
     }
     if (row && document) await emit(stage, row, document);
@@ -61,13 +68,6 @@ export async function filterRows(stage: Stage, filter: RowFilter): Promise<void>
   for (const [bucket, count] of Object.entries(left_out ?? {})) leftOut[bucket] = (leftOut[bucket] ?? 0) + count;
   if (Object.keys(leftOut).length > 0) more.left_out = leftOut;
   await stage.emit(endRow(stage.counts.out!, rejected + stage.counts.rejected!, more));
-}
-
-/** @throws Error for any other row */
-function endOf(bytes: Buffer): EndRow {
-  const row = parseRow(bytes);
-  if (row.kind !== 'end') throw new Error(wrongKind(row, 'measurement'));
-  return row;
 }
 
 function emit(stage: Stage, row: MeasurementRow, document: Buffer[]): Promise<void> {
