@@ -1,5 +1,5 @@
 // Addresses in all the ways in which they are written in texts: found by their form, told apart by their value.
-import { DIGIT, eachRun, HEX, type Kind, kind, LETTER, type Wanted } from './runs.ts';
+import { DIGIT, eachRun, HEX, kind, LETTER, type Wanted } from './runs.ts';
 
 /** IPv4 as a signed 32-bit number, IPv6 as a text of its eight groups, one character each: a key of one Map. */
 export type Address = number | string;
@@ -35,9 +35,6 @@ export function withEmbedded(address: Address): Address[] {
 
 const MAPPED = '\0\0\0\0\0\uffff';
 const NAT64 = '\x64\uff9b\0\0\0\0';
-/** Shortest text of an IPv6 address that carries one of IPv4: `2002:100:1::`. */
-const SHORTEST_EMBEDDED = 12;
-
 /** Length of the shortest text that an address is written with. */
 export function shortestText(address: Address): number {
   if (typeof address === 'number') return octets(address).join('.').length;
@@ -59,46 +56,34 @@ function octets(address: number): number[] {
   return [address >>> 24, (address >> 16) & 255, (address >> 8) & 255, address & 255];
 }
 
-/** Least length of the texts to look at, for each family; infinite where none is searched for. */
-export interface Shortest {
-  v4: number;
-  v6: number;
-}
-
-export function shortestOf(addresses: Iterable<Address>): Shortest {
-  const shortest = { v4: Number.POSITIVE_INFINITY, v6: Number.POSITIVE_INFINITY };
-  for (const address of addresses) {
-    const length = shortestText(address);
-    if (typeof address === 'number') shortest.v4 = Math.min(shortest.v4, length);
-    shortest.v6 = Math.min(shortest.v6, typeof address === 'number' ? SHORTEST_EMBEDDED : length);
-  }
+/** Length of the shortest text of any of them; infinite where there is none. */
+export function shortestOf(addresses: Iterable<Address>): number {
+  let shortest = Number.POSITIVE_INFINITY;
+  for (const address of addresses) shortest = Math.min(shortest, shortestText(address));
   return shortest;
 }
 
-/** Of any address. */
-export const ANY: Shortest = { v4: 7, v6: 3 };
-
-/** Finds addresses in a text: left to right in each family, IPv6 first. */
-export function findAddresses(bytes: Uint8Array, shortest: Shortest, seen: Seen): void {
-  for (const { wanted, inRun } of addressRuns(shortest))
-    eachRun(bytes, wanted, (start, end) => inRun(bytes, start, end, seen));
+/** Finds addresses in a text, whatever they are. */
+export function findAddresses(bytes: Uint8Array, seen: Seen): void {
+  eachRun(bytes, addressRuns(SHORTEST), (start, end) => inAddressRun(bytes, start, end, seen));
 }
 
-export interface AddressRuns {
-  wanted: Wanted;
-  /** Finds what there is in a run. */
-  inRun(bytes: Uint8Array, start: number, end: number, seen: Seen): void;
+/** `::1` */
+const SHORTEST = 3;
+
+/** The runs of bytes in which addresses are found, from the length of the shortest one on. */
+export function addressRuns(min: number): Wanted {
+  return { of: ADDRESS, min: Math.max(min, 3), needs: { of: SIGN, count: 2 } };
 }
 
-/** The runs of bytes that addresses are found in. */
-export function addressRuns({ v4, v6 }: Shortest): AddressRuns[] {
-  const runs: AddressRuns[] = [];
-  const add = (of: Kind, min: number, needs: Wanted['needs'], inRun: AddressRuns['inRun']) => {
-    if (Number.isFinite(min)) runs.push({ wanted: { of, min, needs }, inRun: inPieces(inRun) });
-  };
-  add(V6, v6, { of: V6_SIGN, count: 2 }, inV6Run);
-  add(V4, v4, { of: V4_SIGN, count: 3 }, inV4Run);
-  return runs;
+/** Finds the addresses of a run, IPv6 first. */
+export function inAddressRun(bytes: Uint8Array, start: number, end: number, seen: Seen): void {
+  for (let at = start; ; at += LONG_RUN - OVERLAP) {
+    const to = Math.min(at + LONG_RUN, end);
+    inV6Run(bytes, at, to, seen);
+    inV4Run(bytes, at, to, seen);
+    if (to === end) return;
+  }
 }
 
 /** A run of millions of bytes is none that anybody wrote, and must not fill the memory. */
@@ -106,22 +91,13 @@ const LONG_RUN = 4096;
 /** More than any text of an address, with what is looked at beside it. */
 const OVERLAP = 128;
 
-function inPieces(inRun: AddressRuns['inRun']): AddressRuns['inRun'] {
-  return (bytes, start, end, seen) => {
-    for (let at = start; ; at += LONG_RUN - OVERLAP) {
-      inRun(bytes, at, Math.min(at + LONG_RUN, end), seen);
-      if (at + LONG_RUN >= end) return;
-    }
-  };
-}
-
-const V4 = kind('0123456789.-_');
-const V4_SIGN = kind('.-_');
-const V6 = kind('0123456789abcdefABCDEF:.-%');
-const V6_SIGN = kind(':.-%');
+/** Digits and letters of hex, and all that stands between them. */
+const ADDRESS = kind('0123456789abcdefABCDEF:.-_%');
+const SIGN = kind(':.-_%');
 
 const DOT = 0x2e;
 const DASH = 0x2d;
+const UNDERSCORE = 0x5f;
 const COLON = 0x3a;
 const PERCENT = 0x25;
 const BACKSLASH = 0x5c;
@@ -163,7 +139,6 @@ const separators = new Uint8Array(LONG_RUN + 1);
 
 function inV4Run(bytes: Uint8Array, start: number, end: number, seen: Seen): void {
   const count = digitGroups(bytes, start, end);
-  const escaped = escapedDigits(bytes, start);
   for (let first = 0; first + 3 < count; ) {
     // As many groups as stand with the same separator.
     const by = separators[first + 1]!;
@@ -172,20 +147,21 @@ function inV4Run(bytes: Uint8Array, start: number, end: number, seen: Seen): voi
     // Dots make one number of it: 1.2.3.4.5 is none. Dashes are between words too.
     const length = last - first + 1;
     if (length === 4 || (length > 4 && by !== DOT)) {
-      for (let i = first; i + 3 <= last; i++) if (quad(bytes, i, start, escaped, seen)) i += 3;
+      for (let i = first; i + 3 <= last; i++) if (quad(bytes, i, seen)) i += 3;
     }
     first = Math.max(last, first + 1);
   }
 }
 
-function quad(bytes: Uint8Array, i: number, run: number, escaped: number, seen: Seen): boolean {
+function quad(bytes: Uint8Array, i: number, seen: Seen): boolean {
   const stop = ends[i + 3]!;
   // In the name of a host the octets may stand the other way round: 4.3.2.1.in-addr.arpa
   const turned = bytes[stop] === DOT && LETTER[bytes[stop + 1] ?? 0] === 1;
   if (octets4(values[i]!, starts[i]!, i, turned, seen)) return true;
-  if (escaped === 0 || starts[i] !== run) return false;
+  const escaped = escapedDigits(bytes, starts[i]!);
+  if (escaped === 0) return false;
   // An escape may be escaped itself: %2520
-  for (let at = run + escaped; at <= run + escaped + 2; at += 2)
+  for (let at = starts[i]! + escaped; at <= starts[i]! + escaped + 2; at += 2)
     if (at < ends[i]! && octets4(octet(bytes, at, ends[i]!), at, i, turned, seen)) return true;
   return false;
 }
@@ -217,7 +193,8 @@ function digitGroups(bytes: Uint8Array, from: number, to: number): number {
     while (at < to && DIGIT[bytes[at]!] === 1) at++;
     ends[count] = at;
     values[count] = octet(bytes, starts[count]!, at);
-    separators[count++] = between === 1 ? bytes[starts[count - 1]! - 1]! : 0;
+    const before = bytes[starts[count]! - 1]!;
+    separators[count++] = between === 1 && (before === DOT || before === DASH || before === UNDERSCORE) ? before : 0;
     between = 0;
   }
   return count;
@@ -361,7 +338,7 @@ function hexGroups(bytes: Uint8Array, from: number, to: number): number {
       continue;
     }
     const encoded = c === PERCENT;
-    const separator = encoded ? (isColonEscape(bytes, at) ? COLON : 0) : c === DOT ? 0 : c;
+    const separator = encoded ? (isColonEscape(bytes, at) ? COLON : 0) : c === COLON || c === DASH ? c : 0;
     if (separator === 0 || (by !== 0 && separator !== by)) {
       mixed = true;
       by = row = 0;

@@ -1,5 +1,5 @@
 // Members that tell the probe's own addresses.
-import { type Address, ANY, findAddresses, isLocal, withEmbedded } from './addresses.ts';
+import { type Address, findAddresses, isLocal, withEmbedded } from './addresses.ts';
 import { type Edit, eachString, edited, isSpace, readString, valueEnd } from './jsontext.ts';
 import { count, type Removed } from './removed.ts';
 import type { Own, Rule } from './secrets.ts';
@@ -89,7 +89,7 @@ function addressesWithin(document: Buffer, start: number, end: number): Address[
 /** Addresses in a text, but those that are nobody's. */
 export function addressesOf(bytes: Uint8Array): Address[] {
   const found: Address[] = [];
-  findAddresses(bytes, ANY, (address) => {
+  findAddresses(bytes, (address) => {
     if (!isLocal(address)) found.push(address);
     return true;
   });

@@ -60,13 +60,13 @@ export class Sanitiser {
    * @throws Error for what is no JSON object, or cannot be made fit; it never tells what is in it
    */
   sanitise(document: Buffer): Sanitised {
-    const { value } = readJson(document, { maxDepth: ROW_DEPTH, names: ['test_name'] });
+    const { value, hides } = readJson(document, { maxDepth: ROW_DEPTH, names: ['test_name'] });
     if (value.type !== 'object') throw new Error(`not an object, but ${value.type}`);
     const test = canonicalTest(stringOf(document, member(value, 'test_name')));
     const removed: Removed = {};
-    if (test !== 'bridge_reachability' && test !== 'tcp_connect' && !this.#mayChange(document, test))
+    if (test !== 'bridge_reachability' && test !== 'tcp_connect' && !hides && !this.#mayChange(document, test))
       return { document, removed };
-    return this.#change(document, test, removed);
+    return this.#change(document, test, hides, removed);
   }
 
   /** Quick, and true rather too often. */
@@ -79,7 +79,7 @@ export class Sanitiser {
     return this.#secrets.spotsIn(document, NOTHING, told)?.length !== 0;
   }
 
-  #change(given: Buffer, test: string, removed: Removed): Sanitised {
+  #change(given: Buffer, test: string, hides: boolean, removed: Removed): Sanitised {
     const own: Own = { addresses: new Map(), fingerprints: new Map() };
     let document = takeOwnAddresses(given, test === 'dash' ? this.#members.dash : this.#members.usual, own, removed);
     let unknown: string | undefined;
@@ -90,7 +90,7 @@ export class Sanitiser {
       if (unknown !== undefined && this.#options.unknown === 'drop') return { document: undefined, removed, unknown };
     }
     if (test === 'tcp_connect') document = this.#bridgeTests.tcpConnect(document, removed);
-    document = this.#strings(this.#annotations(document, removed), own, removed);
+    document = this.#strings(this.#annotations(document, removed), hides, own, removed);
     return { document, removed, ...(unknown === undefined ? {} : { unknown }) };
   }
 
@@ -119,11 +119,12 @@ export class Sanitiser {
 
   // --- every string
 
-  #strings(given: Buffer, own: Own, removed: Removed): Buffer {
-    const everywhere = this.#options.scrubs.length > 0;
+  /** @param hides the bytes of strings do not tell what they say */
+  #strings(given: Buffer, hides: boolean, own: Own, removed: Removed): Buffer {
+    const scrubs = this.#options.scrubs.length > 0;
     let document = given;
     for (let round = 0; round < ROUNDS; round++) {
-      const spots = everywhere ? undefined : this.#secrets.spotsIn(document, own);
+      const spots = scrubs || hides ? undefined : this.#secrets.spotsIn(document, own);
       const edits: Edit[] = [];
       let spot = 0;
       let failure = false;
@@ -133,7 +134,7 @@ export class Sanitiser {
           if (!(spots[spot]! < end)) return;
         }
         const { bytes, at } = readString(document, start, end);
-        if (everywhere && isName) failure = tellsFailure(bytes.toString());
+        if (scrubs && isName) failure = tellsFailure(bytes.toString());
         const hits = this.#secrets.allIn(bytes, own);
         for (const hit of hits.length > 0 ? hits : this.#scrubbed(bytes, failure && !isName)) {
           edits.push({ start: at(hit.start), end: at(hit.end), text: inString(hit.text) });

@@ -5,16 +5,16 @@ import {
   addressRuns,
   escapedDigits,
   escapedLetters,
+  inAddressRun,
   isLocal,
   nibble,
-  type Shortest,
   shortestOf,
   withEmbedded,
 } from './addresses.ts';
 import { BASE64, type Base64Run, decodeRun, encodeLike, isBase64, runLength, wholeRun } from './base64.ts';
 import type { Bridge, BridgeDatabase, Endpoint } from './bridges.ts';
 import { packetSecrets } from './packets.ts';
-import { CAPITAL, DIGIT, eachRun, HEX, kind, RunFinder, type Wanted, WORD } from './runs.ts';
+import { CAPITAL, DIGIT, eachRun, kind, RunFinder, type Wanted, WORD } from './runs.ts';
 
 /** Why something was taken out of a text. */
 export type Rule =
@@ -65,9 +65,10 @@ const HEX_OR_SPACE = kind('0123456789abcdefABCDEF ');
 
 /** Digits of a fingerprint. */
 const DIGITS = 40;
-/** Ten groups of four digits, with spaces between, as Tor prints it. */
-const GROUPED = 49;
-/** Matches before them: more groups may stand on either side. */
+/**
+ * Ten groups of four digits, with spaces between, as Tor prints them. It matches before them: more groups may stand on
+ * either side.
+ */
 const TEN_GROUPS = /(?<![0-9a-fA-F])(?=((?:[0-9a-fA-F]{4} {1,2}){9}[0-9a-fA-F]{4})(?![0-9a-fA-F]))/g;
 /** A fingerprint in base64, without padding. */
 const SHORTEST_RUN = 27;
@@ -89,8 +90,8 @@ interface Plan {
   finder: RunFinder;
 }
 
-/** Where base64 is told of; `mayBeIn` is asked about others too. */
-const WORDS = ['base64', '"data"'];
+/** Where base64 is told of. */
+const WORDS = ['base64'];
 /** For what base64 stands for; kept, where it is enough. */
 const ROOM = 1024 * 1024;
 /** A shorter text is searched where it is. */
@@ -107,7 +108,8 @@ export class Secrets {
   #seconds = new Uint8Array(1 << 17);
   /** The base64 of anything in the database has capitals in it. */
   #capitals = true;
-  #shortest: Shortest;
+  /** Text of an address. */
+  #shortest: number;
   /** Of the database alone. */
   #usual: Plan;
   #names: readonly string[];
@@ -157,12 +159,15 @@ export class Secrets {
     if (!/[A-Z]/.test(bytes.toString('base64'))) this.#capitals = false;
   }
 
-  #planFor(shortest: Shortest, fingerprints: boolean, capitals: boolean): Plan {
-    const searches: Search[] = addressRuns(shortest).map(({ wanted, inRun }) => ({
-      wanted,
-      visit: (bytes, start, end) =>
-        inRun(bytes, start, end, (address, from, to) => this.#address(bytes, address, from, to)),
-    }));
+  #planFor(shortest: number, fingerprints: boolean, capitals: boolean): Plan {
+    const searches: Search[] = [];
+    if (Number.isFinite(shortest)) {
+      searches.push({
+        wanted: addressRuns(shortest),
+        visit: (bytes, start, end) =>
+          inAddressRun(bytes, start, end, (address, from, to) => this.#address(bytes, address, from, to)),
+      });
+    }
     if (this.#hosts.size > 0) {
       searches.push({
         wanted: { of: HOST, min: Math.max(3, ...this.#lengths.slice(-1)) },
@@ -171,12 +176,8 @@ export class Secrets {
     }
     if (fingerprints) {
       searches.push({
-        wanted: { of: HEX, min: DIGITS },
+        wanted: { of: HEX_OR_SPACE, min: DIGITS },
         visit: (bytes, start, end) => this.#inDigits(bytes, start, end),
-      });
-      searches.push({
-        wanted: { of: HEX_OR_SPACE, min: GROUPED },
-        visit: (bytes, start, end) => this.#inGroups(bytes, start, end),
       });
     }
     // An address in base64, where it does not stand alone, is longer than a fingerprint.
@@ -195,32 +196,24 @@ export class Secrets {
   /**
    * Where in a JSON text, as it stands, its strings may hold secrets: rather too many places than too few.
    * @param told is asked about a place where the name of a member may begin; true where that is a secret too
-   * @returns undefined where escapes hide what the strings say
+   * @returns undefined where that cannot be told: they may be anywhere
    */
   spotsIn(json: Buffer, own: Own, told: (name: string, at: number) => boolean = () => false): number[] | undefined {
     this.#begin(own);
     const { searches, finder } = this.#plan;
-    const found = finder.find(json);
-    if (!found || found.hides) return undefined;
-    const finds = found.finds.slice(); // what is in base64 is searched in the same way
+    const finds = finder.find(json)?.slice(); // what is in base64 is searched in the same way
+    if (!finds) return undefined;
     const spots: number[] = [];
-    const data: number[] = [];
-    let isBase64 = false;
     this.#done = 0;
     for (let i = 0; i < finds.length; i += 3) {
       const [which, at, end] = [finds[i]!, finds[i + 1]!, finds[i + 2]!];
       if (which < searches.length) searches[which]!.visit(json, at, end, 0);
       else if (which === searches.length) {
         this.#dataUri(json, at, 0);
-        isBase64 ||= json[at - 1] === QUOTE && json[at + 6] === QUOTE;
-      } else if (which === searches.length + 1) data.push(at);
-      else if (told(this.#names[which - searches.length - WORDS.length]!, at)) spots.push(at);
+        if (json[at - 1] === QUOTE && json[at + 6] === QUOTE) spots.push(...this.#shortData(json, at - 1));
+      } else if (told(this.#names[which - searches.length - WORDS.length]!, at)) spots.push(at);
     }
     for (const { start } of this.#hits) spots.push(start);
-    for (const at of isBase64 ? data : []) {
-      const spot = this.#shortData(json, at);
-      if (spot !== undefined) spots.push(spot);
-    }
     return spots.sort((a, b) => a - b);
   }
 
@@ -238,8 +231,7 @@ export class Secrets {
     this.#own = own;
     this.#plan = this.#usual;
     if (own.addresses.size + own.fingerprints.size === 0) return;
-    const { v4, v6 } = shortestOf(own.addresses.keys());
-    const shortest = { v4: Math.min(v4, this.#shortest.v4), v6: Math.min(v6, this.#shortest.v6) };
+    const shortest = Math.min(this.#shortest, shortestOf(own.addresses.keys()));
     const capitals = this.#capitals && own.fingerprints.size === 0;
     this.#plan = this.#planFor(shortest, this.#hasFingerprints, capitals);
   }
@@ -250,7 +242,7 @@ export class Secrets {
 
   #search(bytes: Buffer, depth: number): void {
     const { searches, finder } = this.#plan;
-    const finds = bytes.length < WORTH_A_COPY ? undefined : finder.find(bytes)?.finds.slice();
+    const finds = bytes.length < WORTH_A_COPY ? undefined : finder.find(bytes)?.slice();
     if (!finds) {
       for (const { wanted, visit } of searches) {
         this.#done = 0;
@@ -326,15 +318,24 @@ export class Secrets {
     return hasBit(this.#beginnings, beginning) || this.#own.fingerprints.size > 0;
   }
 
-  /** Forty digits, anywhere among more of them. */
+  /** Forty digits, anywhere among more of them, or groups of four. */
   #inDigits(bytes: Buffer, start: number, end: number): void {
     let beginning = 0;
+    let from = start;
+    let spaces = 0;
     for (let i = start; i < end; i++) {
-      beginning = ((beginning << 4) | nibble(bytes[i]!)) & 0xfffff;
+      const c = bytes[i]!;
+      if (c === 0x20) {
+        from = i + 1;
+        spaces++;
+        continue;
+      }
+      beginning = ((beginning << 4) | nibble(c)) & 0xfffff;
       const at = i - 4;
-      if (at < start || at + DIGITS > end || !this.#mayBegin(beginning)) continue;
-      this.#printed(bytes, at, at + DIGITS);
+      if (at < from || at + DIGITS > end || !this.#mayBegin(beginning)) continue;
+      if (!bytes.subarray(at, at + DIGITS).includes(0x20)) this.#printed(bytes, at, at + DIGITS);
     }
+    if (spaces >= 9) this.#inGroups(bytes, start, end);
   }
 
   /** Groups of digits; an escape before the first one may look like more digits of it. */
@@ -402,17 +403,30 @@ export class Secrets {
       this.#decoded(bytes, wholeRun(bytes, start, end), 0, depth);
   }
 
-  /** Within JSON: short data of `{"format":"base64","data":"…"}` with a secret. @param at where `"data"` may stand */
-  #shortData(json: Buffer, at: number): number | undefined {
-    let start = at + 6;
-    if (json.toString('latin1', at, start) !== '"data"') return undefined;
-    while (BEFORE_VALUE[json[start] ?? 0] === 1) start++;
-    if (json[start++] !== QUOTE) return undefined;
-    const length = json.subarray(start, start + SHORTEST_RUN + 3).indexOf(QUOTE);
-    if (length === -1) return undefined;
-    this.#hits = [];
-    this.#wholeBase64(json.subarray(start, start + length), 0);
-    return this.#hits.length > 0 ? start : undefined;
+  /**
+   * Short data of `{"format":"base64","data":"…"}`, which is found by its format alone.
+   * @param at where `"base64"` stands
+   * @returns where there is a secret in it
+   */
+  #shortData(json: Buffer, at: number): number[] {
+    const before = Math.max(0, at - AROUND);
+    const after = at + BASE64_TEXT.length;
+    const places = [placeOf(DATA_BEHIND, json, before, at), placeOf(DATA_AHEAD, json, after, after + AROUND)].filter(
+      (place) => place !== undefined,
+    );
+    // Neither before nor behind its format: it may stand anywhere.
+    for (let name = places.length > 0 ? -1 : json.indexOf(DATA); name !== -1; name = json.indexOf(DATA, name + 1)) {
+      const place = placeOf(DATA_HERE, json, name, name + AROUND);
+      if (place) places.push(place);
+    }
+    const outer = this.#hits;
+    const found = places.filter(([start, end]) => {
+      this.#hits = [];
+      this.#wholeBase64(json.subarray(start, end), 0);
+      return this.#hits.length > 0;
+    });
+    this.#hits = outer;
+    return found.map(([start]) => start);
   }
 
   /** Searches what a run of base64 stands for, from one of its characters on. @returns whether anything was there */
@@ -463,7 +477,19 @@ function hostAt<K>(map: Map<K, Host>, key: K): Host {
 }
 
 const QUOTE = 0x22;
-const BEFORE_VALUE = kind(' \t\r\n:');
+const BASE64_TEXT = '"base64"';
+const DATA = '"data"';
+/** More than short data with its name. */
+const AROUND = 128;
+const DATA_AHEAD = /^\s*,\s*"data"\s*:\s*"([^"\\]*)"/d;
+const DATA_BEHIND = /"data"\s*:\s*"([^"\\]*)"\s*,\s*"format"\s*:\s*$/d;
+const DATA_HERE = /^"data"\s*:\s*"([^"\\]*)"/d;
+
+/** Where the part in brackets of a pattern stands. */
+function placeOf(pattern: RegExp, bytes: Buffer, start: number, end: number): [number, number] | undefined {
+  const [from, to] = pattern.exec(bytes.toString('latin1', start, end))?.indices?.[1] ?? [];
+  return from === undefined ? undefined : [start + from, start + to!];
+}
 
 function twentyBits(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 12) | (bytes[at + 1]! << 4) | (bytes[at + 2]! >> 4);

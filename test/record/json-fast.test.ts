@@ -100,19 +100,19 @@ t.ok(good > 5000 && compared > 2 * good, `${compared} readings compared, ${good}
 
 t.test('escapes that hide what a string says', (t) => {
   const usual = ['"', '&', "'", '<', '=', '>', '\\'].map((c) => c.charCodeAt(0));
-  const told = (text: string) => {
-    const bytes = Buffer.from(text);
+  const told = (json: string) => {
+    const bytes = Buffer.from(json);
     const [fast, exact] = [readJson(bytes).hides, readExactly(bytes, {}).hides];
-    t.equal(fast, exact, text);
+    t.equal(fast, exact, json);
     return fast;
   };
   for (let code = 0; code < 256; code++) {
     const wanted = code >= 0x20 && code < 0x80 && !usual.includes(code);
     const digits = code.toString(16).padStart(2, '0');
-    for (const escape of [`\\u00${digits}`, `\\u00${digits.toUpperCase()}`]) {
-      t.equal(told(`{"a":"${'x'.repeat(80)}${escape}y"}`), wanted, escape);
-      t.equal(told(`{"${escape}":1}${PAD}`), wanted, `${escape} in a name`);
-      t.equal(told(`{"a":"\\\\${escape.slice(1)}"}${PAD}`), false, `\\${escape}`);
+    for (const text of [`\\u00${digits}`, `\\u00${digits.toUpperCase()}`]) {
+      t.equal(told(`{"a":"${'x'.repeat(80)}${text}y"}`), wanted, text);
+      t.equal(told(`{"${text}":1}${PAD}`), wanted, `${text} in a name`);
+      t.equal(told(`{"a":"\\\\${text.slice(1)}"}${PAD}`), false, `\\${text}`);
     }
   }
   t.equal(told(`["\\/"]${PAD}`), true);
