@@ -409,14 +409,10 @@ export class Secrets {
    * @returns where there is a secret in it
    */
   #shortData(json: Buffer, at: number): number[] {
-    const before = Math.max(0, at - AROUND);
-    const after = at + BASE64_TEXT.length;
-    const places = [placeOf(DATA_BEHIND, json, before, at), placeOf(DATA_AHEAD, json, after, after + AROUND)].filter(
-      (place) => place !== undefined,
-    );
+    const places = [dataBehind(json, at), dataAhead(json, at + 8)].filter((place) => place !== undefined);
     // Neither before nor behind its format: it may stand anywhere.
     for (let name = places.length > 0 ? -1 : json.indexOf(DATA); name !== -1; name = json.indexOf(DATA, name + 1)) {
-      const place = placeOf(DATA_HERE, json, name, name + AROUND);
+      const place = stringAfter(json, name, /^"data"\s*:\s*"/);
       if (place) places.push(place);
     }
     const outer = this.#hits;
@@ -477,18 +473,31 @@ function hostAt<K>(map: Map<K, Host>, key: K): Host {
 }
 
 const QUOTE = 0x22;
-const BASE64_TEXT = '"base64"';
 const DATA = '"data"';
-/** More than short data with its name. */
-const AROUND = 128;
-const DATA_AHEAD = /^\s*,\s*"data"\s*:\s*"([^"\\]*)"/d;
-const DATA_BEHIND = /"data"\s*:\s*"([^"\\]*)"\s*,\s*"format"\s*:\s*$/d;
-const DATA_HERE = /^"data"\s*:\s*"([^"\\]*)"/d;
+/** More than what stands between a name and its value, or two members. */
+const AROUND = 64;
 
-/** Where the part in brackets of a pattern stands. */
-function placeOf(pattern: RegExp, bytes: Buffer, start: number, end: number): [number, number] | undefined {
-  const [from, to] = pattern.exec(bytes.toString('latin1', start, end))?.indices?.[1] ?? [];
-  return from === undefined ? undefined : [start + from, start + to!];
+/** The string that begins where a pattern ends. */
+function stringAfter(json: Buffer, at: number, pattern: RegExp): [number, number] | undefined {
+  const [found] = pattern.exec(json.toString('latin1', at, at + AROUND)) ?? [];
+  const start = at + (found?.length ?? 0);
+  return found === undefined ? undefined : [start, json.indexOf(QUOTE, start)];
+}
+
+/** The string that is the next member, `data`. */
+function dataAhead(json: Buffer, at: number): [number, number] | undefined {
+  return stringAfter(json, at, /^\s*,\s*"data"\s*:\s*"/);
+}
+
+/** The string that is the member before, `data`, where a value `format` begins. */
+function dataBehind(json: Buffer, at: number): [number, number] | undefined {
+  const [between] = /"\s*,\s*"format"\s*:\s*$/.exec(json.toString('latin1', Math.max(0, at - AROUND), at)) ?? [];
+  if (between === undefined) return undefined;
+  const end = at - between.length;
+  const quote = json.lastIndexOf(QUOTE, end - 1);
+  return /"data"\s*:\s*$/.test(json.toString('latin1', Math.max(0, quote - AROUND), quote))
+    ? [quote + 1, end]
+    : undefined;
 }
 
 function twentyBits(bytes: Uint8Array, at: number): number {
