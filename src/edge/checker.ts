@@ -1,7 +1,7 @@
 // Searches files for what may not be published, whatever they hold: lines of JSON, cans, or any other bytes.
 import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Removed } from '../record/sanitise.ts';
+import type { Removed } from '../record/removed.ts';
 import { describeAt, Malformed } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
 import { isGzip } from './gzip.ts';

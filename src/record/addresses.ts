@@ -35,9 +35,6 @@ export function withEmbedded(address: Address): Address[] {
 
 const MAPPED = '\0\0\0\0\0\uffff';
 const NAT64 = '\x64\uff9b\0\0\0\0';
-/** Shortest text of an IPv6 address that carries one of IPv4: `2002:100:1::`. */
-const SHORTEST_EMBEDDED = 12;
-
 /** Length of the shortest text that an address is written with. */
 export function shortestText(address: Address): number {
   if (typeof address === 'number') return octets(address).join('.').length;
@@ -59,52 +56,48 @@ function octets(address: number): number[] {
   return [address >>> 24, (address >> 16) & 255, (address >> 8) & 255, address & 255];
 }
 
-/** Least length of the texts to look at, for each family; infinite where none is searched for. */
-export interface Shortest {
-  v4: number;
-  v6: number;
-}
-
-export function shortestOf(addresses: Iterable<Address>): Shortest {
-  const shortest = { v4: Number.POSITIVE_INFINITY, v6: Number.POSITIVE_INFINITY };
-  for (const address of addresses) {
-    const length = shortestText(address);
-    if (typeof address === 'number') shortest.v4 = Math.min(shortest.v4, length);
-    shortest.v6 = Math.min(shortest.v6, typeof address === 'number' ? SHORTEST_EMBEDDED : length);
-  }
+/** Length of the shortest text of any of them; infinite where there is none. */
+export function shortestOf(addresses: Iterable<Address>): number {
+  let shortest = Number.POSITIVE_INFINITY;
+  for (const address of addresses) shortest = Math.min(shortest, shortestText(address));
   return shortest;
 }
 
-/** Of any address. */
-export const ANY: Shortest = { v4: 7, v6: 3 };
-
-/** Finds addresses in a text: left to right in each family, IPv6 first. */
-export function findAddresses(bytes: Uint8Array, shortest: Shortest, seen: Seen): void {
-  for (const { wanted, inRun } of addressRuns(shortest))
-    eachRun(bytes, wanted, (start, end) => inRun(bytes, start, end, seen));
+/** Finds addresses in a text, whatever they are. */
+export function findAddresses(bytes: Uint8Array, seen: Seen): void {
+  eachRun(bytes, addressRuns(SHORTEST), (start, end) => inAddressRun(bytes, start, end, seen));
 }
 
-export interface AddressRuns {
-  wanted: Wanted;
-  /** Finds what there is in a run. */
-  inRun(bytes: Uint8Array, start: number, end: number, seen: Seen): void;
+/** `::1` */
+const SHORTEST = 3;
+
+/** The runs of bytes in which addresses are found, from the length of the shortest one on. */
+export function addressRuns(min: number): Wanted {
+  return { of: ADDRESS, min: Math.max(min, 3), needs: { of: SIGN, count: 2 } };
 }
 
-/** The runs of bytes that addresses are found in. */
-export function addressRuns({ v4, v6 }: Shortest): AddressRuns[] {
-  const runs: AddressRuns[] = [];
-  if (Number.isFinite(v6)) runs.push({ wanted: { of: V6, min: v6, needs: { of: V6_SIGN, count: 2 } }, inRun: inV6Run });
-  if (Number.isFinite(v4)) runs.push({ wanted: { of: V4, min: v4, needs: { of: V4_SIGN, count: 3 } }, inRun: inV4Run });
-  return runs;
+/** Finds the addresses of a run, IPv6 first. */
+export function inAddressRun(bytes: Uint8Array, start: number, end: number, seen: Seen): void {
+  for (let at = start; ; at += LONG_RUN - OVERLAP) {
+    const to = Math.min(at + LONG_RUN, end);
+    inV6Run(bytes, at, to, seen);
+    inV4Run(bytes, at, to, seen);
+    if (to === end) return;
+  }
 }
 
-const V4 = kind('0123456789.-_');
-const V4_SIGN = kind('.-_');
-const V6 = kind('0123456789abcdefABCDEF:.-%');
-const V6_SIGN = kind(':.-%');
+/** A run of millions of bytes is none that anybody wrote, and must not fill the memory. */
+const LONG_RUN = 4096;
+/** More than any text of an address, with what is looked at beside it. */
+const OVERLAP = 128;
+
+/** Digits and letters of hex, and all that stands between them. */
+const ADDRESS = kind('0123456789abcdefABCDEF:.-_%');
+const SIGN = kind(':.-_%');
 
 const DOT = 0x2e;
 const DASH = 0x2d;
+const UNDERSCORE = 0x5f;
 const COLON = 0x3a;
 const PERCENT = 0x25;
 const BACKSLASH = 0x5c;
@@ -134,79 +127,77 @@ export function escapedLetters(bytes: Uint8Array, start: number): number {
   return bytes[start] === 0x78 ? 3 : 1;
 }
 
+// A run has no more groups than bytes; nothing that is told of one looks for another, so there is one place for them.
+const starts = new Int32Array(LONG_RUN + 1);
+const ends = new Int32Array(LONG_RUN + 1);
+/** -1 for what is no group. */
+const values = new Int32Array(LONG_RUN + 1);
+/** The one separator before a group; 0 where there is none, or another besides. */
+const separators = new Uint8Array(LONG_RUN + 1);
+
 // --- IPv4
 
-/** Groups of digits of one run, with what stands between them. */
-interface Groups {
-  start: number[];
-  end: number[];
-  /** -1 for what is no octet. */
-  value: number[];
-  /** The one byte before it; 0 where there is none, or more than one. */
-  separator: number[];
-}
-
 function inV4Run(bytes: Uint8Array, start: number, end: number, seen: Seen): void {
-  const groups = digitGroups(bytes, start, end);
-  const count = groups.start.length;
-  const escaped = escapedDigits(bytes, start);
+  const count = digitGroups(bytes, start, end);
   for (let first = 0; first + 3 < count; ) {
     // As many groups as stand with the same separator.
-    const by = groups.separator[first + 1]!;
+    const by = separators[first + 1]!;
     let last = first;
-    while (last + 1 < count && by !== 0 && groups.separator[last + 1] === by) last++;
+    while (last + 1 < count && by !== 0 && separators[last + 1] === by) last++;
     // Dots make one number of it: 1.2.3.4.5 is none. Dashes are between words too.
     const length = last - first + 1;
     if (length === 4 || (length > 4 && by !== DOT)) {
-      for (let i = first; i + 3 <= last; i++) if (quad(bytes, groups, i, start, escaped, seen)) i += 3;
+      for (let i = first; i + 3 <= last; i++) if (quad(bytes, i, seen)) i += 3;
     }
     first = Math.max(last, first + 1);
   }
 }
 
-function quad(bytes: Uint8Array, groups: Groups, i: number, run: number, escaped: number, seen: Seen): boolean {
-  const { start, end, value } = groups;
-  const [b, c, d] = [value[i + 1]!, value[i + 2]!, value[i + 3]!];
-  if (b < 0 || c < 0 || d < 0) return false;
-  const stop = end[i + 3]!;
-  const take = (a: number, at: number) =>
-    a >= 0 && (seen((a << 24) | (b << 16) | (c << 8) | d, at, stop) || (turned && seen(reverse(a, b, c, d), at, stop)));
+function quad(bytes: Uint8Array, i: number, seen: Seen): boolean {
+  const stop = ends[i + 3]!;
   // In the name of a host the octets may stand the other way round: 4.3.2.1.in-addr.arpa
-  const turned =
-    groups.separator[i + 1] !== 0x5f &&
-    bytes[stop] === DOT &&
-    stop + 1 < bytes.length &&
-    LETTER[bytes[stop + 1]!] === 1;
-  if (take(value[i]!, start[i]!)) return true;
-  if (escaped === 0 || start[i] !== run) return false;
+  const turned = bytes[stop] === DOT && LETTER[bytes[stop + 1] ?? 0] === 1;
+  if (octets4(values[i]!, starts[i]!, i, turned, seen)) return true;
+  const escaped = escapedDigits(bytes, starts[i]!);
+  if (escaped === 0) return false;
   // An escape may be escaped itself: %2520
-  return [escaped, escaped + 2].some(
-    (skip) => run + skip < end[i]! && take(octet(bytes, run + skip, end[i]!), run + skip),
+  for (let at = starts[i]! + escaped; at <= starts[i]! + escaped + 2; at += 2)
+    if (at < ends[i]! && octets4(octet(bytes, at, ends[i]!), at, i, turned, seen)) return true;
+  return false;
+}
+
+/** The first octet, and the groups behind group `i`. */
+function octets4(a: number, at: number, i: number, turned: boolean, seen: Seen): boolean {
+  const b = values[i + 1]!;
+  const c = values[i + 2]!;
+  const d = values[i + 3]!;
+  if ((a | b | c | d) < 0) return false;
+  const stop = ends[i + 3]!;
+  return (
+    seen((a << 24) | (b << 16) | (c << 8) | d, at, stop) ||
+    (turned && seen((d << 24) | (c << 16) | (b << 8) | a, at, stop))
   );
 }
 
-function reverse(a: number, b: number, c: number, d: number): number {
-  return (d << 24) | (c << 16) | (b << 8) | a;
-}
-
-function digitGroups(bytes: Uint8Array, from: number, to: number): Groups {
-  const groups: Groups = { start: [], end: [], value: [], separator: [] };
-  let separators = 0;
+/** Groups of digits. @returns how many */
+function digitGroups(bytes: Uint8Array, from: number, to: number): number {
+  let count = 0;
+  let between = 0;
   for (let at = from; at < to; ) {
     if (DIGIT[bytes[at]!] === 0) {
-      separators++;
+      between++;
       at++;
       continue;
     }
-    const start = at;
+    starts[count] = at;
     while (at < to && DIGIT[bytes[at]!] === 1) at++;
-    groups.start.push(start);
-    groups.end.push(at);
-    groups.value.push(octet(bytes, start, at));
-    groups.separator.push(separators === 1 ? bytes[start - 1]! : 0);
-    separators = 0;
+    ends[count] = at;
+    values[count] = octet(bytes, starts[count]!, at);
+    const before = bytes[starts[count]! - 1]!;
+    separators[count++] = between === 1 && (before === DOT || before === DASH || before === UNDERSCORE) ? before : 0;
+    between = 0;
   }
-  return groups;
+  return count;
 }
 
 /** An octet may have zeros in front, and is decimal then too. */
@@ -219,6 +210,11 @@ function octet(bytes: Uint8Array, start: number, end: number): number {
 
 // --- IPv6
 
+/** Where the double separator before a group begins; -1 where there is none. */
+const doubles = new Int32Array(LONG_RUN + 1);
+/** 1 where nothing but its separator stands between a group and the one before. */
+const follows = new Uint8Array(LONG_RUN + 1);
+
 function inV6Run(bytes: Uint8Array, start: number, end: number, seen: Seen): void {
   if (end - start >= NIBBLES) nibbles(bytes, start, end, seen);
   if (!mayBeV6(bytes, start, end)) return;
@@ -229,34 +225,19 @@ function inV6Run(bytes: Uint8Array, start: number, end: number, seen: Seen): voi
 
 /** Two separators in a row, or six of them (the seventh may be a dot): most runs have neither. */
 function mayBeV6(bytes: Uint8Array, start: number, end: number): boolean {
-  let separators = 0;
+  let count = 0;
   for (let i = start; i < end; i++) {
     const c = bytes[i]!;
     if (c === PERCENT && isColonEscape(bytes, i)) return true;
     if (c !== COLON && c !== DASH) continue;
     if (i > start && bytes[i - 1] === c) return true;
-    separators++;
+    count++;
   }
-  return separators >= 6;
+  return count >= 6;
 }
 
 function isColonEscape(bytes: Uint8Array, at: number): boolean {
   return bytes[at + 1] === 0x33 && (bytes[at + 2]! | 0x20) === 0x61; // %3A
-}
-
-/** Hex digits, and what stands before them: colons, dashes (in names of hosts) or %3A (in URLs). */
-interface HexGroup {
-  start: number;
-  end: number;
-  /** -1 for more than four digits. */
-  value: number;
-  /** The separator before it; 0 where there is none. */
-  by: number;
-  double: boolean;
-  /** Where its double separator begins. */
-  before: number;
-  /** Nothing but this separator stands between it and the group before. */
-  follows: boolean;
 }
 
 /**
@@ -264,74 +245,88 @@ interface HexGroup {
  * sequence of groups is tried, the longest first.
  */
 function inColons(bytes: Uint8Array, from: number, to: number, seen: Seen): void {
-  const groups = hexGroups(bytes, from, to);
-  for (let i = 0; i < groups.length; ) {
-    const leading = groups[i]!.double ? sequence(bytes, groups, i, true, seen) : 0;
-    const taken = leading > 0 ? leading : sequence(bytes, groups, i, false, seen);
+  const count = hexGroups(bytes, from, to);
+  for (let i = 0; i < count; ) {
+    const leading = doubles[i]! >= 0 ? sequence(bytes, i, count, true, seen) : 0;
+    const taken = leading > 0 ? leading : sequence(bytes, i, count, false, seen);
     i += Math.max(taken, 1);
   }
 }
 
+/** Addresses that begin at one place: where each ends, how many groups it takes, and its own eight groups. */
+const found: { end: number; taken: number; groups: Uint16Array }[] = Array.from({ length: 20 }, () => ({
+  end: 0,
+  taken: 0,
+  groups: new Uint16Array(8),
+}));
+const sequenceOf = new Uint16Array(10);
+
 /** Tries the sequences that begin with a group, or with the double separator before it. @returns groups taken */
-function sequence(bytes: Uint8Array, groups: HexGroup[], first: number, leading: boolean, seen: Seen): number {
-  const start = leading ? groups[first]!.before : groups[first]!.start;
-  let by = leading ? groups[first]!.by : 0;
+function sequence(bytes: Uint8Array, first: number, count: number, leading: boolean, seen: Seen): number {
+  const start = leading ? doubles[first]! : starts[first]!;
+  let by = leading ? separators[first]! : 0;
   let gap = leading ? 0 : -1;
-  const values: number[] = [];
-  const found: { end: number; address: string; taken: number }[] = [];
-  const keep = (end: number, taken: number, groups: number[] = values) => {
-    const address = joined(groups, gap);
-    if (address !== undefined) found.push({ end, address, taken });
-  };
-  for (let i = first; i < groups.length; i++) {
-    const group = groups[i]!;
+  let length = 0;
+  let candidates = 0;
+  for (let i = first; i < count; i++) {
     if (i > first) {
-      if (!group.follows || (by !== 0 && group.by !== by)) break;
-      by = group.by;
-      if (group.double) {
+      if (follows[i] === 0 || (by !== 0 && separators[i] !== by)) break;
+      by = separators[i]!;
+      if (doubles[i]! >= 0) {
         if (gap !== -1) break;
-        gap = values.length;
-        keep(group.start, i - first); // it may end here, with the separators
+        gap = length;
+        candidates = keep(candidates, length, gap, starts[i]!, i - first); // it may end here, with the separators
       }
     }
-    if (group.value < 0 || values.length === 8) break;
-    const quad = bytes[group.end] === DOT ? dotted(bytes, group.start) : undefined;
-    const before = quad ? [...values] : [];
-    values.push(group.value);
-    keep(group.end, i - first + 1);
-    if (quad) keep(quad.end, i - first + 1, [...before, quad.value >>> 16, quad.value & 0xffff]);
+    if (values[i]! < 0 || length === 8) break;
+    const quad = bytes[ends[i]!] === DOT ? dotted(bytes, starts[i]!) : undefined;
+    sequenceOf[length++] = values[i]!;
+    candidates = keep(candidates, length, gap, ends[i]!, i - first + 1);
+    if (quad) {
+      sequenceOf[length - 1] = quad.value >>> 16;
+      sequenceOf[length] = quad.value & 0xffff;
+      candidates = keep(candidates, length + 1, gap, quad.end, i - first + 1);
+      break;
+    }
   }
-  for (const { end, address, taken } of found.reverse()) {
+  while (candidates > 0) {
+    const { end, taken, groups: g } = found[--candidates]!;
+    const address = String.fromCharCode(g[0]!, g[1]!, g[2]!, g[3]!, g[4]!, g[5]!, g[6]!, g[7]!);
     const within = embeddedIPv4(address);
     if (seen(address, start, end) || (within !== undefined && seen(within, start, end))) return taken;
   }
   return 0;
 }
 
-/** Eight groups, or fewer with a gap that stands for zeros. */
-function joined(values: number[], gap: number): string | undefined {
-  if (gap === -1 ? values.length !== 8 : values.length > 7) return undefined;
-  const zeros = gap === -1 ? [] : new Array<number>(8 - values.length).fill(0);
-  const at = gap === -1 ? 8 : gap;
-  return String.fromCharCode(...values.slice(0, at), ...zeros, ...values.slice(at));
+/** Notes an address of eight groups, or of fewer with a gap that stands for zeros. @returns how many are noted */
+function keep(candidates: number, length: number, gap: number, end: number, taken: number): number {
+  if (gap === -1 ? length !== 8 : length > 7) return candidates;
+  const one = found[candidates]!;
+  one.end = end;
+  one.taken = taken;
+  one.groups.fill(0);
+  const before = gap === -1 ? 8 : gap;
+  for (let i = 0; i < length; i++) one.groups[i < before ? i : 8 - length + i] = sequenceOf[i]!;
+  return candidates + 1;
 }
 
-function hexGroups(bytes: Uint8Array, from: number, to: number): HexGroup[] {
-  const groups: HexGroup[] = [];
-  // The separators since the last group: of which kind the last ones are, where they stand, and whether others do too.
+/** Groups of hex digits; separators are colons, dashes (in names of hosts) or %3A (in URLs). @returns how many */
+function hexGroups(bytes: Uint8Array, from: number, to: number): number {
+  let count = 0;
+  // The separators since the last group: of which kind the last ones are, how many, and whether others stand before.
   let by = 0;
-  let places: number[] = [];
+  let row = 0;
+  let last = 0;
+  let beforeLast = 0;
   let mixed = true;
-  const other = () => {
-    mixed = true;
-    by = 0;
-    places = [];
-  };
-  const group = (start: number, end: number, value: number) => {
-    const double = places.length > 1;
-    const before = double ? places.at(-2)! : start;
-    groups.push({ start, end, value, by, double, before, follows: !mixed && places.length < 3 });
-    other();
+  const add = (start: number, end: number, value: number) => {
+    starts[count] = start;
+    ends[count] = end;
+    values[count] = value;
+    separators[count] = by;
+    doubles[count] = row > 1 ? beforeLast : -1;
+    follows[count++] = !mixed && row < 3 ? 1 : 0;
+    by = row = 0;
     mixed = false;
   };
   for (let at = from; at < to; ) {
@@ -339,21 +334,26 @@ function hexGroups(bytes: Uint8Array, from: number, to: number): HexGroup[] {
     if (HEX[c] === 1) {
       const start = at;
       while (at < to && HEX[bytes[at]!] === 1) at++;
-      group(start, at, at - start <= 4 ? hexValue(bytes, start, at) : -1);
+      add(start, at, at - start <= 4 ? hexValue(bytes, start, at) : -1);
       continue;
     }
     const encoded = c === PERCENT;
-    const separator = encoded ? (isColonEscape(bytes, at) ? COLON : 0) : c === DOT ? 0 : c;
-    if (separator === 0 || (by !== 0 && separator !== by)) other();
+    const separator = encoded ? (isColonEscape(bytes, at) ? COLON : 0) : c === COLON || c === DASH ? c : 0;
+    if (separator === 0 || (by !== 0 && separator !== by)) {
+      mixed = true;
+      by = row = 0;
+    }
     if (separator !== 0) {
       by = separator;
-      places.push(at);
+      row++;
+      beforeLast = last;
+      last = at;
     }
     at = Math.min(at + (encoded ? 3 : 1), to);
   }
   // What ends with a double separator has no group there.
-  if (places.length > 1) group(to, to, -1);
-  return groups;
+  if (row > 1) add(to, to, -1);
+  return count;
 }
 
 function hexValue(bytes: Uint8Array, start: number, end: number): number {
@@ -394,18 +394,26 @@ function nibbles(bytes: Uint8Array, from: number, to: number, seen: Seen): void 
       // The next dot may stand at the other parity.
       while (at < to && bytes[at] !== DOT) at++;
       at--;
-      continue;
+    } else if (++count >= 32) {
+      const group = (i: number) => fourNibbles(bytes, at - 8 * i);
+      const address = String.fromCharCode(
+        group(0),
+        group(1),
+        group(2),
+        group(3),
+        group(4),
+        group(5),
+        group(6),
+        group(7),
+      );
+      if (seen(address, at - 62, at + 1)) count = 0;
     }
-    count++;
-    if (count < 32) continue;
-    const start = at - 62;
-    const groups: number[] = [];
-    for (let g = 0; g < 8; g++) {
-      let value = 0;
-      for (let i = 0; i < 4; i++) value = (value << 4) | nibble(bytes[at - 8 * g - 2 * i]!);
-      groups.push(value);
-    }
-    const address = String.fromCharCode(...groups);
-    if (seen(address, start, at + 1)) count = 0;
   }
+}
+
+/** Every second byte, from one to the left. */
+function fourNibbles(bytes: Uint8Array, at: number): number {
+  return (
+    (nibble(bytes[at]!) << 12) | (nibble(bytes[at - 2]!) << 8) | (nibble(bytes[at - 4]!) << 4) | nibble(bytes[at - 6]!)
+  );
 }

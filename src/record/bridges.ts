@@ -1,6 +1,6 @@
 // The database of bridges: what must not be published, and the hash that stands for each.
 import { createHash } from 'node:crypto';
-import { type Address, ANY, findAddresses, isLocal, withEmbedded } from './addresses.ts';
+import { type Address, findAddresses, isLocal, withEmbedded } from './addresses.ts';
 import { JsonError, readJson, type Value } from './json.ts';
 
 export interface Bridge {
@@ -71,7 +71,7 @@ export function endpointsIn(line: string): Endpoint[] {
 export function addressOf(text: string): Address | undefined {
   const bytes = Buffer.from(text);
   let found: Address | undefined;
-  findAddresses(bytes, ANY, (address, start, end) => {
+  findAddresses(bytes, (address, start, end) => {
     const whole = start === 0 && (end === bytes.length || bytes[end] === 0x25); // %eth0
     if (whole) found ??= address;
     return whole;

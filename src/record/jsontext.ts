@@ -125,6 +125,11 @@ export function valueEnd(json: Buffer, at: number): number {
   }
 }
 
+/** A text as it stands in a JSON string. */
+export function inString(text: Buffer): string {
+  return JSON.stringify(text.toString()).slice(1, -1);
+}
+
 /** Something else in the place of [start, end). */
 export interface Edit {
   start: number;

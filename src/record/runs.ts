@@ -98,15 +98,6 @@ const TEXT = 17 * 65536;
 const BEHIND = 80;
 /** A larger text is searched where it is. */
 const LONGEST_COPY = 512 * 1024 * 1024;
-/** What it tells of an escape that hides a letter, a digit or the like. */
-const HIDDEN = 255;
-
-export interface Finds {
-  /** Number of what was wanted, or behind these of a word, and where it stands: three numbers each. */
-  finds: Uint32Array;
-  /** An escape of JSON stands for a sign that needs none, so that the bytes do not tell what the text says. */
-  hides: boolean;
-}
 
 /** Looks for runs of several kinds, and for words, in one go. */
 export class RunFinder {
@@ -116,7 +107,7 @@ export class RunFinder {
 
   /**
    * @param wanted eight at most
-   * @param words eight at most, of 3 to 16 letters in ASCII: told where they may begin, which is to be compared
+   * @param words eight at most, in ASCII: told where they may begin, by their first four bytes
    */
   constructor(wanted: readonly Wanted[], words: readonly string[]) {
     this.#wanted = wanted.length;
@@ -137,16 +128,20 @@ export class RunFinder {
       view.setUint32(at + 40, needs?.count ?? 0, true);
     }
     for (const [i, word] of words.entries()) {
-      // Two of its bytes are compared first; signs and digits are rarer than letters.
-      const other = Math.max(2, word.search(/(?<=..)[^a-z]/));
+      // One of its bytes is looked for first; signs and digits are rarer than letters.
+      const rare = Math.max(0, word.search(/[^a-z"]/));
       const at = WORDS - TABLES + i * WORD_BYTES;
-      bytes.set([word.charCodeAt(0), word.charCodeAt(other)], at);
-      view.setUint32(at + 4, other, true);
+      bytes.set([word.charCodeAt(rare), rare], at);
+      view.setUint32(at + 4, Buffer.from(word).readUInt32LE(), true);
     }
   }
 
-  /** Finds of one text, good until the next one. @returns undefined where there are too many, or the text is too long */
-  find(text: Uint8Array): Finds | undefined {
+  /**
+   * Finds of one text: the number of what was wanted, or behind these that of a word, and where it stands; three
+   * numbers each. They are good until the next text.
+   * @returns undefined where there are too many, or the text is too long
+   */
+  find(text: Uint8Array): Uint32Array | undefined {
     if (text.length > LONGEST_COPY) return undefined;
     finder ??= new WebAssembly.Instance(new WebAssembly.Module(code)).exports as unknown as Finder;
     const { memory } = finder;
@@ -157,9 +152,6 @@ export class RunFinder {
     loaded = this;
     bytes.set(text, TEXT);
     const count = finder.find(TEXT, TEXT + text.length, KINDS, this.#wanted, WORDS, this.#words, FOUND, TEXT);
-    if (count < 0) return undefined;
-    const finds = new Uint32Array(memory.buffer, FOUND, count * 3);
-    const hides = finds[count * 3 - 3] === HIDDEN;
-    return { finds: hides ? finds.subarray(0, -3) : finds, hides };
+    return count < 0 ? undefined : new Uint32Array(memory.buffer, FOUND, count * 3);
   }
 }

@@ -1,5 +1,5 @@
 // What is taken out of strings only where somebody asks for it.
-import { ANY, findAddresses, isLocal } from './addresses.ts';
+import { findAddresses, isLocal } from './addresses.ts';
 
 export type Scrub = 'endpoint' | 'mail' | 'mac';
 
@@ -16,7 +16,7 @@ const PORT = /^\]?(?::[0-9]{1,5}(?![0-9]))?/;
 export const SCRUBS: Record<Scrub, (text: string) => Range[]> = {
   endpoint(text) {
     const found: Range[] = [];
-    findAddresses(Buffer.from(text, 'latin1'), ANY, (address, start, end) => {
+    findAddresses(Buffer.from(text, 'latin1'), (address, start, end) => {
       if (isLocal(address)) return false;
       const bracketed = text[start - 1] === '[' && text[end] === ']';
       const [port] = bracketed || text[end] === ':' ? PORT.exec(text.slice(end))! : [''];

@@ -5,16 +5,16 @@ import {
   addressRuns,
   escapedDigits,
   escapedLetters,
+  inAddressRun,
   isLocal,
   nibble,
-  type Shortest,
   shortestOf,
   withEmbedded,
 } from './addresses.ts';
 import { BASE64, type Base64Run, decodeRun, encodeLike, isBase64, runLength, wholeRun } from './base64.ts';
 import type { Bridge, BridgeDatabase, Endpoint } from './bridges.ts';
 import { packetSecrets } from './packets.ts';
-import { CAPITAL, DIGIT, eachRun, HEX, kind, RunFinder, type Wanted, WORD } from './runs.ts';
+import { CAPITAL, DIGIT, eachRun, kind, RunFinder, type Wanted, WORD } from './runs.ts';
 
 /** Why something was taken out of a text. */
 export type Rule =
@@ -65,9 +65,10 @@ const HEX_OR_SPACE = kind('0123456789abcdefABCDEF ');
 
 /** Digits of a fingerprint. */
 const DIGITS = 40;
-/** Ten groups of four digits, with spaces between, as Tor prints it. */
-const GROUPED = 49;
-/** Matches before them: more groups may stand on either side. */
+/**
+ * Ten groups of four digits, with spaces between, as Tor prints them. It matches before them: more groups may stand on
+ * either side.
+ */
 const TEN_GROUPS = /(?<![0-9a-fA-F])(?=((?:[0-9a-fA-F]{4} {1,2}){9}[0-9a-fA-F]{4})(?![0-9a-fA-F]))/g;
 /** A fingerprint in base64, without padding. */
 const SHORTEST_RUN = 27;
@@ -89,21 +90,26 @@ interface Plan {
   finder: RunFinder;
 }
 
-/** Where base64 is told of; `mayBeIn` is asked about others too. */
-const WORDS = ['base64', '"data"'];
+/** Where base64 is told of. */
+const WORDS = ['base64'];
+/** For what base64 stands for; kept, where it is enough. */
+const ROOM = 1024 * 1024;
 /** A shorter text is searched where it is. */
 const WORTH_A_COPY = 256;
 
 export class Secrets {
   #addresses = new Map<Address, Host>();
   #hosts = new Map<string, Host>();
+  /** Of their names, the longest first. */
+  #lengths: number[];
   #fingerprints = new Map<string, string>();
   /** One bit for the first 20 bits of each fingerprint, and one for 20 bits behind these. */
   #beginnings = new Uint8Array(1 << 17);
   #seconds = new Uint8Array(1 << 17);
   /** The base64 of anything in the database has capitals in it. */
   #capitals = true;
-  #shortest: Shortest;
+  /** Text of an address. */
+  #shortest: number;
   /** Of the database alone. */
   #usual: Plan;
   #names: readonly string[];
@@ -124,6 +130,7 @@ export class Secrets {
     }
     for (const { keys } of [...this.#addresses.values(), ...this.#hosts.values()])
       keys.sort((a, b) => b.bytes.length - a.bytes.length);
+    this.#lengths = [...new Set([...this.#hosts.keys()].map((name) => name.length))].sort((a, b) => b - a);
     if (this.#hosts.size > 0) this.#capitals = false;
     this.#shortest = shortestOf(this.#addresses.keys());
     this.#names = names;
@@ -152,24 +159,25 @@ export class Secrets {
     if (!/[A-Z]/.test(bytes.toString('base64'))) this.#capitals = false;
   }
 
-  #planFor(shortest: Shortest, fingerprints: boolean, capitals: boolean): Plan {
-    const searches: Search[] = addressRuns(shortest).map(({ wanted, inRun }) => ({
-      wanted,
-      visit: (bytes, start, end) =>
-        inRun(bytes, start, end, (address, from, to) => this.#address(bytes, address, from, to)),
-    }));
+  #planFor(shortest: number, fingerprints: boolean, capitals: boolean): Plan {
+    const searches: Search[] = [];
+    if (Number.isFinite(shortest)) {
+      searches.push({
+        wanted: addressRuns(shortest),
+        visit: (bytes, start, end) =>
+          inAddressRun(bytes, start, end, (address, from, to) => this.#address(bytes, address, from, to)),
+      });
+    }
     if (this.#hosts.size > 0) {
-      const min = Math.max(3, Math.min(...[...this.#hosts.keys()].map((name) => name.length)));
-      searches.push({ wanted: { of: HOST, min }, visit: (bytes, start, end) => this.#inHostRun(bytes, start, end) });
+      searches.push({
+        wanted: { of: HOST, min: Math.max(3, ...this.#lengths.slice(-1)) },
+        visit: (bytes, start, end) => this.#inHostRun(bytes, start, end),
+      });
     }
     if (fingerprints) {
       searches.push({
-        wanted: { of: HEX, min: DIGITS },
+        wanted: { of: HEX_OR_SPACE, min: DIGITS },
         visit: (bytes, start, end) => this.#inDigits(bytes, start, end),
-      });
-      searches.push({
-        wanted: { of: HEX_OR_SPACE, min: GROUPED },
-        visit: (bytes, start, end) => this.#inGroups(bytes, start, end),
       });
     }
     // An address in base64, where it does not stand alone, is longer than a fingerprint.
@@ -188,32 +196,24 @@ export class Secrets {
   /**
    * Where in a JSON text, as it stands, its strings may hold secrets: rather too many places than too few.
    * @param told is asked about a place where the name of a member may begin; true where that is a secret too
-   * @returns undefined where escapes hide what the strings say
+   * @returns undefined where that cannot be told: they may be anywhere
    */
   spotsIn(json: Buffer, own: Own, told: (name: string, at: number) => boolean = () => false): number[] | undefined {
     this.#begin(own);
     const { searches, finder } = this.#plan;
-    const found = finder.find(json);
-    if (!found || found.hides) return undefined;
-    const finds = found.finds.slice(); // what is in base64 is searched in the same way
+    const finds = finder.find(json)?.slice(); // what is in base64 is searched in the same way
+    if (!finds) return undefined;
     const spots: number[] = [];
-    const data: number[] = [];
-    let isBase64 = false;
     this.#done = 0;
     for (let i = 0; i < finds.length; i += 3) {
       const [which, at, end] = [finds[i]!, finds[i + 1]!, finds[i + 2]!];
       if (which < searches.length) searches[which]!.visit(json, at, end, 0);
       else if (which === searches.length) {
         this.#dataUri(json, at, 0);
-        isBase64 ||= json[at - 1] === QUOTE && json[at + 6] === QUOTE;
-      } else if (which === searches.length + 1) data.push(at);
-      else if (told(this.#names[which - searches.length - WORDS.length]!, at)) spots.push(at);
+        if (json[at - 1] === QUOTE && json[at + 6] === QUOTE) spots.push(...this.#shortData(json, at - 1));
+      } else if (told(this.#names[which - searches.length - WORDS.length]!, at)) spots.push(at);
     }
     for (const { start } of this.#hits) spots.push(start);
-    for (const at of isBase64 ? data : []) {
-      const spot = this.#shortData(json, at);
-      if (spot !== undefined) spots.push(spot);
-    }
     return spots.sort((a, b) => a - b);
   }
 
@@ -231,8 +231,7 @@ export class Secrets {
     this.#own = own;
     this.#plan = this.#usual;
     if (own.addresses.size + own.fingerprints.size === 0) return;
-    const { v4, v6 } = shortestOf(own.addresses.keys());
-    const shortest = { v4: Math.min(v4, this.#shortest.v4), v6: Math.min(v6, this.#shortest.v6) };
+    const shortest = Math.min(this.#shortest, shortestOf(own.addresses.keys()));
     const capitals = this.#capitals && own.fingerprints.size === 0;
     this.#plan = this.#planFor(shortest, this.#hasFingerprints, capitals);
   }
@@ -243,7 +242,7 @@ export class Secrets {
 
   #search(bytes: Buffer, depth: number): void {
     const { searches, finder } = this.#plan;
-    const finds = bytes.length < WORTH_A_COPY ? undefined : finder.find(bytes)?.finds.slice();
+    const finds = bytes.length < WORTH_A_COPY ? undefined : finder.find(bytes)?.slice();
     if (!finds) {
       for (const { wanted, visit } of searches) {
         this.#done = 0;
@@ -295,15 +294,16 @@ export class Secrets {
     this.#hit(start, bridge ? port.end : end, rule, (bridge ?? host.bridges[0]!).hash);
   }
 
-  /** Names of hosts, and what ends with one of them. */
+  /** The name of a host, or one below it. */
   #inHostRun(bytes: Buffer, start: number, end: number): void {
-    const name = bytes.toString('latin1', start, end).toLowerCase().replace(/\.$/, '');
-    const starts = [0, escapedLetters(bytes, start)];
-    for (let dot = name.indexOf('.'); dot !== -1; dot = name.indexOf('.', dot + 1)) starts.push(dot + 1);
-    for (const at of starts) {
-      const host = this.#hosts.get(name.slice(at));
+    const last = bytes[end - 1] === 0x2e ? end - 1 : end;
+    const first = start + escapedLetters(bytes, start);
+    for (const length of this.#lengths) {
+      const at = last - length;
+      const begins = at === start || at === first || (at > start && bytes[at - 1] === 0x2e);
+      const host = begins ? this.#hosts.get(bytes.toString('latin1', at, last).toLowerCase()) : undefined;
       if (!host) continue;
-      this.#endpoint(bytes, host, start + at, start + at, start + name.length, 'bridge_host');
+      this.#endpoint(bytes, host, at, at, last, 'bridge_host');
       return;
     }
   }
@@ -318,15 +318,24 @@ export class Secrets {
     return hasBit(this.#beginnings, beginning) || this.#own.fingerprints.size > 0;
   }
 
-  /** Forty digits, anywhere among more of them. */
+  /** Forty digits, anywhere among more of them, or groups of four. */
   #inDigits(bytes: Buffer, start: number, end: number): void {
     let beginning = 0;
+    let from = start;
+    let spaces = 0;
     for (let i = start; i < end; i++) {
-      beginning = ((beginning << 4) | nibble(bytes[i]!)) & 0xfffff;
+      const c = bytes[i]!;
+      if (c === 0x20) {
+        from = i + 1;
+        spaces++;
+        continue;
+      }
+      beginning = ((beginning << 4) | nibble(c)) & 0xfffff;
       const at = i - 4;
-      if (at < start || at + DIGITS > end || !this.#mayBegin(beginning)) continue;
-      this.#printed(bytes, at, at + DIGITS);
+      if (at < from || at + DIGITS > end || !this.#mayBegin(beginning)) continue;
+      if (!bytes.subarray(at, at + DIGITS).includes(0x20)) this.#printed(bytes, at, at + DIGITS);
     }
+    if (spaces >= 9) this.#inGroups(bytes, start, end);
   }
 
   /** Groups of digits; an escape before the first one may look like more digits of it. */
@@ -337,6 +346,12 @@ export class Secrets {
   }
 
   #printed(bytes: Buffer, start: number, end: number): void {
+    // Groups have their fifth digit behind a space or two.
+    let fifth = start + 4;
+    while (bytes[fifth] === 0x20) fifth++;
+    let beginning = nibble(bytes[fifth]!);
+    for (let i = 0; i < 4; i++) beginning |= nibble(bytes[start + i]!) << (16 - 4 * i);
+    if (!this.#mayBegin(beginning)) return;
     const hash = this.#hashOf(bytes.toString('latin1', start, end).replaceAll(' ', '').toLowerCase());
     if (hash !== undefined) this.#hit(bytes[start - 1] === 0x24 ? start - 1 : start, end, 'bridge_fingerprint', hash);
   }
@@ -388,17 +403,26 @@ export class Secrets {
       this.#decoded(bytes, wholeRun(bytes, start, end), 0, depth);
   }
 
-  /** Within JSON: short data of `{"format":"base64","data":"…"}` with a secret. @param at where `"data"` may stand */
-  #shortData(json: Buffer, at: number): number | undefined {
-    let start = at + 6;
-    if (json.toString('latin1', at, start) !== '"data"') return undefined;
-    while (BEFORE_VALUE[json[start] ?? 0] === 1) start++;
-    if (json[start++] !== QUOTE) return undefined;
-    const length = json.subarray(start, start + SHORTEST_RUN + 3).indexOf(QUOTE);
-    if (length === -1) return undefined;
-    this.#hits = [];
-    this.#wholeBase64(json.subarray(start, start + length), 0);
-    return this.#hits.length > 0 ? start : undefined;
+  /**
+   * Short data of `{"format":"base64","data":"…"}`, which is found by its format alone.
+   * @param at where `"base64"` stands
+   * @returns where there is a secret in it
+   */
+  #shortData(json: Buffer, at: number): number[] {
+    const places = [dataBehind(json, at), dataAhead(json, at + 8)].filter((place) => place !== undefined);
+    // Neither before nor behind its format: it may stand anywhere.
+    for (let name = places.length > 0 ? -1 : json.indexOf(DATA); name !== -1; name = json.indexOf(DATA, name + 1)) {
+      const place = stringAfter(json, name, /^"data"\s*:\s*"/);
+      if (place) places.push(place);
+    }
+    const outer = this.#hits;
+    const found = places.filter(([start, end]) => {
+      this.#hits = [];
+      this.#wholeBase64(json.subarray(start, end), 0);
+      return this.#hits.length > 0;
+    });
+    this.#hits = outer;
+    return found.map(([start]) => start);
   }
 
   /** Searches what a run of base64 stands for, from one of its characters on. @returns whether anything was there */
@@ -434,7 +458,9 @@ export class Secrets {
   #room(depth: number, length: number): Buffer {
     const room = this.#rooms[depth];
     if (room && room.length >= length) return room;
-    return (this.#rooms[depth] = Buffer.allocUnsafe(length * 2));
+    const fresh = Buffer.allocUnsafe(Math.max(length, ROOM));
+    if (length <= ROOM) this.#rooms[depth] = fresh;
+    return fresh;
   }
 }
 
@@ -447,7 +473,32 @@ function hostAt<K>(map: Map<K, Host>, key: K): Host {
 }
 
 const QUOTE = 0x22;
-const BEFORE_VALUE = kind(' \t\r\n:');
+const DATA = '"data"';
+/** More than what stands between a name and its value, or two members. */
+const AROUND = 64;
+
+/** The string that begins where a pattern ends. */
+function stringAfter(json: Buffer, at: number, pattern: RegExp): [number, number] | undefined {
+  const [found] = pattern.exec(json.toString('latin1', at, at + AROUND)) ?? [];
+  const start = at + (found?.length ?? 0);
+  return found === undefined ? undefined : [start, json.indexOf(QUOTE, start)];
+}
+
+/** The string that is the next member, `data`. */
+function dataAhead(json: Buffer, at: number): [number, number] | undefined {
+  return stringAfter(json, at, /^\s*,\s*"data"\s*:\s*"/);
+}
+
+/** The string that is the member before, `data`, where a value `format` begins. */
+function dataBehind(json: Buffer, at: number): [number, number] | undefined {
+  const [between] = /"\s*,\s*"format"\s*:\s*$/.exec(json.toString('latin1', Math.max(0, at - AROUND), at)) ?? [];
+  if (between === undefined) return undefined;
+  const end = at - between.length;
+  const quote = json.lastIndexOf(QUOTE, end - 1);
+  return /"data"\s*:\s*$/.test(json.toString('latin1', Math.max(0, quote - AROUND), quote))
+    ? [quote + 1, end]
+    : undefined;
+}
 
 function twentyBits(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 12) | (bytes[at + 1]! << 4) | (bytes[at + 2]! >> 4);

@@ -73,22 +73,12 @@ function has(from: usize, to: usize, count: i32, rows: v128, columns: v128): boo
   return false;
 }
 
-/** True for an escape `\u00..` at `p` that stands for a sign which needs none. */
-function hides(p: usize): bool {
-  const row = load<u8>(p, 4);
-  const column = load<u8>(p, 5) | 0x20;
-  if (row < 0x32 || row > 0x37) return false;
-  if (row == 0x32) return column != 0x32 && column != 0x36 && column != 0x37; // " & '
-  if (row == 0x33) return column < 0x63 || column > 0x65; // < = >
-  return row != 0x35 || column != 0x63; // \
-}
-
 /**
  * Looks through [start, end), with 80 bytes behind it that may be written to.
  * @param kinds `count` of them, behind their rows
  * @param words `wordCount` of them
  * @param out takes three words a find: the number of the kind, or `count` and the number of the word, and where it
- * stands, from `start` on. A last one of 255 tells of an escape that hides something.
+ * stands, from `start` on.
  * @returns the number of finds; -1 where `out` is full
  */
 export function find(
@@ -109,10 +99,6 @@ export function find(
     store<u32>(kind, <u32>start, DONE);
     for (let i = 0; i < 32; i += 8) store<u64>(kind + i, 0, BEFORE);
   }
-  let hidden = false;
-  let slashes: u64 = 0; // backslashes of the block before
-  let us: u64 = 0;
-  let zeros: u64 = 0;
   for (let p = start; p < end; p += 64) {
     const v0 = v128.load(p);
     const v1 = v128.load(p, 16);
@@ -180,42 +166,20 @@ export function find(
       }
     }
 
-    // Ends of `\/` and of `\u00`.
-    const s = equal(v0, v1, v2, v3, 0x5c);
-    if (!hidden && (s | slashes) != 0) {
-      const u = equal(v0, v1, v2, v3, 0x75);
-      const z = equal(v0, v1, v2, v3, 0x30);
-      if ((equal(v0, v1, v2, v3, 0x2f) & up(s, slashes, 1)) != 0) hidden = true;
-      let codes = z & up(z, zeros, 1) & up(u, us, 2) & up(s, slashes, 3);
-      for (; codes != 0; codes &= codes - 1) if (hides(p + <usize>ctz(codes) - 3)) hidden = true;
-      us = u;
-      zeros = z;
-    } else {
-      us = 0;
-      zeros = 0;
-    }
-    slashes = s;
-
     for (let w = 0; w < wordCount; w++) {
       const word = words + w * WORD_BYTES;
-      const other = load<u32>(word, 4);
-      let begin = equal(v0, v1, v2, v3, load<i8>(word));
-      if (begin == 0) continue;
-      const q = p + other;
-      begin &= equal(v128.load(q), v128.load(q, 16), v128.load(q, 32), v128.load(q, 48), load<i8>(word, 1));
-      for (; begin != 0; begin &= begin - 1) {
+      const offset = <usize>load<u8>(word, 1);
+      const begin = load<u32>(word, 4);
+      for (let bits = equal(v0, v1, v2, v3, load<i8>(word)); bits != 0; bits &= bits - 1) {
+        const at = p + <usize>ctz(bits) - offset;
+        if (load<u32>(at) != begin || at < start) continue;
         if (out + 12 > outEnd) return -1;
         store<u32>(out, count + w);
-        store<u32>(out, <u32>(p + <usize>ctz(begin) - start), 4);
+        store<u32>(out, <u32>(at - start), 4);
         store<u32>(out, 0, 8);
         out += 12;
       }
     }
-  }
-  if (hidden) {
-    if (out + 12 > outEnd) return -1;
-    store<u32>(out, 255);
-    out += 12;
   }
   return <i32>((out - first) / 12);
 }

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import fc from 'fast-check';
 import t from 'tap';
-import { type Address, ANY, findAddresses, isLocal, shortestText, withEmbedded } from '../../src/record/addresses.ts';
+import { type Address, findAddresses, isLocal, shortestText, withEmbedded } from '../../src/record/addresses.ts';
 import { addressOf } from '../../src/record/bridges.ts';
 
 function textOf(address: Address): string {
@@ -16,7 +16,7 @@ function textOf(address: Address): string {
 function found(text: string, only?: Address): string[] {
   const bytes = Buffer.from(text);
   const places: string[] = [];
-  findAddresses(bytes, ANY, (address, start, end) => {
+  findAddresses(bytes, (address, start, end) => {
     if (only !== undefined && address !== only) return false;
     places.push(`${textOf(address)}@${bytes.toString('utf8', start, end)}`);
     return true;

@@ -351,6 +351,17 @@ t.test('bridges in any string', (t) => {
   t.same(made(t, { body: { data: base64('192.0.2.8:443'), format: 'base64' } }), {
     body: { data: base64(HASH2), format: 'base64' },
   });
+  for (const body of [
+    '{"data":"DATA","x":1,"format":"base64"}',
+    '{"data":"DATA","x":"y","format":"base64"}',
+    '{"format":"base64","x":"a \\"b","data" : "DATA"}',
+    '{ "data" : "DATA" , "format" : "base64" }',
+    '{"data":"x\\"y","format":"base64","data":"DATA"}',
+    '{"data":"DATA","data":"x\\"y","format":"base64"}',
+  ]) {
+    const { text } = twice(t, `{"pad":"${'é'.repeat(60)}","body":${body.replace('DATA', base64('192.0.2.8'))}}`);
+    t.equal(text, `{"pad":"${'é'.repeat(60)}","body":${body.replace('DATA', base64(HASH2))}}`, body);
+  }
   t.equal(twice(t, '{"a":"192.0.2.8","a":"192.0.2.7"}').text, `{"a":"${HASH2}","a":"${HASH}"}`, 'both of doubles');
   const slashes = `{"a":"${base64(long('???>>>192.0.2.8')).replaceAll('/', '\\/')}"}`;
   t.equal(JSON.parse(twice(t, slashes).text).a, base64(long(`???>>>${HASH2}`)));
