@@ -274,7 +274,8 @@ export class Secrets {
     const bracketed = bytes[start - 1] === 0x5b && bytes[end] === 0x5d && bytes.subarray(start, end).includes(0x3a);
     const [first, last] = bracketed ? [start - 1, end + 1] : [start, end];
     // Of a bridge the database knows the ports too.
-    if (host && (!own || own.rule === 'bridge_address')) this.#endpoint(bytes, host, start, first, last, 'bridge_address');
+    if (host && (!own || own.rule === 'bridge_address'))
+      this.#endpoint(bytes, host, start, first, last, 'bridge_address');
     else this.#hit(first, last, own!.rule, own!.text);
     return true;
   }

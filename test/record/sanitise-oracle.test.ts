@@ -8,7 +8,9 @@ import { Sanitiser } from '../../src/record/sanitise.ts';
 import { sharedData } from '../lib.ts';
 
 const data = sharedData() ?? '';
-const skip = existsSync(join(data, 'oracle-v2')) ? {} : { skip: 'no real data here: CANNERY_REAL_DATA names their folder' };
+const skip = existsSync(join(data, 'oracle-v2'))
+  ? {}
+  : { skip: 'no real data here: CANNERY_REAL_DATA names their folder' };
 
 type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
@@ -19,7 +21,8 @@ interface Difference {
 }
 
 function differences(v2: Json | undefined, ours: Json | undefined, at = ''): Difference[] {
-  const isObject = (value: Json | undefined): value is { [name: string]: Json } => typeof value === 'object' && value !== null;
+  const isObject = (value: Json | undefined): value is { [name: string]: Json } =>
+    typeof value === 'object' && value !== null;
   if (!isObject(v2) || !isObject(ours)) return v2 === ours ? [] : [{ at, v2, ours }];
   return [...new Set([...Object.keys(v2), ...Object.keys(ours)])].flatMap((name) =>
     differences(v2[name], ours[name], at ? `${at}.${name}` : name),
@@ -52,15 +55,33 @@ const OF_V2: Departure[] = [
 /** Of what the pair has. */
 const OF_PAIR: Departure[] = [
   ...OF_V2,
-  { why: 'a log that is null becomes empty text, as later v2 had it', is: ({ at, v2, ours }) => at === 'test_keys.tor_log' && v2 === null && ours === '' },
-  { why: 'the transport of the database is told, as later v2 had it', is: ({ at, v2 }) => at === 'test_keys.transport' && v2 === undefined },
-  { why: 'names of files and ids of the records are those of another report', is: ({ at }) => /^(?:id|report_filename|report_id|test_keys\.report_file|test_start_time|measurement_start_time)$/.test(at) },
+  {
+    why: 'a log that is null becomes empty text, as later v2 had it',
+    is: ({ at, v2, ours }) => at === 'test_keys.tor_log' && v2 === null && ours === '',
+  },
+  {
+    why: 'the transport of the database is told, as later v2 had it',
+    is: ({ at, v2 }) => at === 'test_keys.transport' && v2 === undefined,
+  },
+  {
+    why: 'names of files and ids of the records are those of another report',
+    is: ({ at }) =>
+      /^(?:id|report_filename|report_id|test_keys\.report_file|test_start_time|measurement_start_time)$/.test(at),
+  },
 ];
 
 function sanitiser(mapping: string, more: object): Sanitiser {
   const database = { ...JSON.parse(readFileSync(mapping, 'utf8')), ...more };
   return new Sanitiser(new BridgeDatabase(readBridges(Buffer.from(JSON.stringify(database)))), {
-    ...{ unknown: 'keep', key: undefined, search: true, probeIp: true, resolver: false, scrubs: [], annotations: undefined },
+    ...{
+      unknown: 'keep',
+      key: undefined,
+      search: true,
+      probeIp: true,
+      resolver: false,
+      scrubs: [],
+      annotations: undefined,
+    },
   });
 }
 
@@ -111,7 +132,9 @@ t.test("v2's output on real reports", skip, (t) => {
 
 t.test('the pair of a raw and a sanitised report', skip, (t) => {
   const of = (kind: string) =>
-    lines(join(data, 'oracle-v2/v2-without-crashes/sanitise-pair/exampledata', kind, '2012-01-01T120000Z_AS3.yamloo.jsonl'));
+    lines(
+      join(data, 'oracle-v2/v2-without-crashes/sanitise-pair/exampledata', kind, '2012-01-01T120000Z_AS3.yamloo.jsonl'),
+    );
   const [raw, wanted] = [of('reports/IT'), of('sanitised')];
   t.equal(raw.length, wanted.length);
   compare(
@@ -125,7 +148,10 @@ t.test('the pair of a raw and a sanitised report', skip, (t) => {
 
 t.test('nothing of the database is left in any real record, whatever is done with unknown bridges', skip, (t) => {
   const mapping = JSON.parse(readFileSync(MAPPING, 'utf8')) as Record<string, { fingerprint: string }>;
-  const secrets = Object.entries(mapping).flatMap(([key, { fingerprint }]) => [key.split(':')[0]!, fingerprint.toLowerCase()]);
+  const secrets = Object.entries(mapping).flatMap(([key, { fingerprint }]) => [
+    key.split(':')[0]!,
+    fingerprint.toLowerCase(),
+  ]);
   const one = sanitiser(MAPPING, {});
   let count = 0;
   for (const file of readdirSync(join(data, 'oracle-v2/v2-without-crashes'), { recursive: true }).map(String)) {
