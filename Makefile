@@ -9,7 +9,7 @@ run: build
 
 build: dist/main.js
 
-dist/main.js: node_modules/.package-lock.json build.mjs package.json $(shell find src -name '*.ts')
+dist/main.js: node_modules/.package-lock.json build.mjs wasm.mjs package.json $(shell find src -name '*.ts')
 	node build.mjs
 	@touch $@
 
@@ -27,6 +27,8 @@ test: build
 servers:
 	bash test/servers/radosgw.sh install
 	bash test/servers/radosgw.sh start
+	bash test/servers/sshd.sh install
+	bash test/servers/sshd.sh start
 
 clean:
 	rm -rf dist build run .tap

@@ -44,6 +44,8 @@ const ITS_OWN = new Set(['ENOENT', 'EACCES', 'EPERM', 'EISDIR', 'ENOTDIR', 'ELOO
 const NO_PROVENANCE: Provenance = { measurement_uid: null, bucket_date: null, report_filename: null };
 
 export class DocumentReader {
+  /** True once an input could not be read to its end. */
+  broken = false;
   #kernel: DocumentKernel;
   #limits: DocumentLimits;
 
@@ -70,6 +72,7 @@ export class DocumentReader {
       if (!itsOwn) throw error;
       const row = name === null ? null : Buffer.from(JSON.stringify({ file: name }));
       this.#kernel.reject({ as: 'file', file: name ?? '-', line: null, reason: describeAt(name, error) }, row);
+      this.broken = true;
     }
   }
 

@@ -1,6 +1,7 @@
 // A strict JSON reader (RFC 8259) that tells where things are and changes nothing: the bytes of a
 // measurement travel on as the probe wrote them, so values are cut out, never parsed and written again.
 import { isUtf8 } from 'node:buffer';
+import code from '../wasm/json.wasm';
 
 /** Thrown for text that is not JSON; `offset` in bytes from the start of the buffer. */
 export class JsonError extends Error {
@@ -32,6 +33,11 @@ export interface Document {
   value: Value;
   /** A raw line feed stands somewhere in the value (between tokens: inside a string it is no JSON). */
   lineFeed: boolean;
+  /**
+   * An escape stands for a sign that needs none (`\u0031`, `\/`), so that the bytes of strings do not tell what they
+   * say. Escapes for `" & ' < = > \` are usual, and do not count.
+   */
+  hides: boolean;
 }
 
 export interface JsonLimits {
@@ -141,26 +147,15 @@ function typeOf(c: number | undefined): Value['type'] | undefined {
  */
 export function readJson(bytes: Buffer, limits: JsonLimits = {}): Document {
   if (!isUtf8(bytes)) throw new JsonError('not UTF-8', firstInvalid(bytes));
-  const maxDepth = limits.maxDepth ?? 500;
-  const keep = limits.keep ?? 1;
-  const { names, first = 0 } = limits;
+  return readFast(bytes, limits) ?? readExactly(bytes, limits);
+}
+
+/** The reader that tells where a text is wrong, and why; `readJson` reads what is right with another. */
+export function readExactly(bytes: Buffer, limits: JsonLimits): Document {
+  const { maxDepth = 500, keep = 1 } = limits;
   const length = bytes.length;
   const start = pastSpace(bytes, 0);
   let at = start;
-
-  const record = (members: Member[], one: Member, top: boolean) => {
-    const bound = top ? first : 0;
-    if (!names || members.length < bound) members.push(one);
-    else if (names.includes(one.key)) {
-      const before = members.findIndex(({ key }, i) => i >= bound && key === one.key);
-      if (before === -1) members.push(one);
-      else members[before] = one;
-    }
-  };
-  const keyOf = (from: number, to: number): string => {
-    const text = bytes.toString('utf8', from + 1, to - 1);
-    return text.includes('\\') ? JSON.parse(`"${text}"`) : text;
-  };
 
   // Containers are walked with a stack of our own: the depth of a forged document is not our stack's. Of each open
   // one it has the byte that ends it, and the value where its members are recorded.
@@ -174,10 +169,7 @@ export function readJson(bytes: Buffer, limits: JsonLimits = {}): Document {
     if (ends[depth - 1] === OBJECT_END) {
       if (bytes[at] !== QUOTE) fail('a member name is missing', at, length);
       at = pastString(bytes, at, length);
-      // A name is decoded only where it may be recorded.
-      if (within?.members && (!names || at - keyStart <= LONGEST_NAME || within.members.length < first)) {
-        key = keyOf(keyStart, at);
-      }
+      if (within?.members && mayBeRecorded(limits, within.members, at - keyStart)) key = keyOf(bytes, keyStart, at);
       at = pastSpace(bytes, at);
       if (bytes[at] !== 0x3a) fail("a ':' is missing", at, length);
       at = pastSpace(bytes, at + 1);
@@ -205,7 +197,7 @@ export function readJson(bytes: Buffer, limits: JsonLimits = {}): Document {
         if (c === 0x7b) value.members = [];
         else value.items = [];
       }
-      if (within?.members) record(within.members, { key, keyStart, value }, depth === 1);
+      if (within?.members) record(limits, within.members, { key, keyStart, value }, depth === 1);
       else within?.items?.push(value);
     }
     if (opened) {
@@ -220,9 +212,7 @@ export function readJson(bytes: Buffer, limits: JsonLimits = {}): Document {
       if (ends.length === 0) {
         const past = pastSpace(bytes, at);
         if (past < length) fail('text after the end of the value', past, length);
-        // Inside a string no raw line feed can stand, so one within the value stands between tokens.
-        const feed = bytes.indexOf(0x0a, start);
-        return { value: value!, lineFeed: feed !== -1 && feed < at };
+        return { value: value!, lineFeed: hasLineFeed(bytes, value!), hides: hasNeedlessEscape(bytes) };
       }
       at = pastSpace(bytes, at);
       if (bytes[at] === 0x2c) {
@@ -237,6 +227,108 @@ export function readJson(bytes: Buffer, limits: JsonLimits = {}): Document {
       if (value) value.end = at;
     }
   }
+}
+
+/** A name is decoded only where it may be recorded. */
+function mayBeRecorded({ names, first = 0 }: JsonLimits, members: Member[], length: number): boolean {
+  return !names || length <= LONGEST_NAME || members.length < first;
+}
+
+function record({ names, first = 0 }: JsonLimits, members: Member[], one: Member, top: boolean): void {
+  const bound = top ? first : 0;
+  if (!names || members.length < bound) members.push(one);
+  else if (names.includes(one.key)) {
+    const before = members.findIndex(({ key }, i) => i >= bound && key === one.key);
+    if (before === -1) members.push(one);
+    else members[before] = one;
+  }
+}
+
+/** A name's text, from its opening quote to past the closing one. */
+function keyOf(bytes: Buffer, from: number, to: number): string {
+  const text = bytes.toString('utf8', from + 1, to - 1);
+  return text.includes('\\') ? JSON.parse(`"${text}"`) : text;
+}
+
+/** Inside a string no raw line feed can stand, so one within a value stands between tokens. */
+function hasLineFeed(bytes: Buffer, { start, end }: Value): boolean {
+  const feed = bytes.indexOf(0x0a, start);
+  return feed !== -1 && feed < end;
+}
+
+const NEEDLESS = /^(?:\/|u00(?:2[013-589a-f]|3[0-9abf]|[467][0-9a-f]|5[0-9abd-f]))/i;
+
+/** Of a text that is JSON. */
+function hasNeedlessEscape(bytes: Buffer): boolean {
+  for (let at = bytes.indexOf(BACKSLASH); at !== -1; at = bytes.indexOf(BACKSLASH, at + 2)) {
+    if (NEEDLESS.test(bytes.toString('latin1', at + 1, at + 6))) return true;
+  }
+  return false;
+}
+
+// --- the fast reader: WebAssembly, which sees a copy of the document
+
+interface Scanner {
+  memory: WebAssembly.Memory;
+  hides: { value: number };
+  scan(start: number, end: number, maxDepth: number, keep: number, out: number, outEnd: number, stack: number): number;
+}
+let scanner: Scanner | undefined;
+
+const TYPES: Value['type'][] = ['object', 'array', 'string', 'number', 'true', 'false', 'null'];
+
+/** Its memory, in bytes: the open containers, the tokens, then the document. */
+const STACK = 65536;
+const DEEPEST = 100_002;
+const TOKENS = 10 * 65536;
+const TEXT = TOKENS + 64 * 65536;
+/** A larger document is read where it is. */
+const LONGEST_COPY = 64 * 1024 * 1024;
+/** A copy costs more than it saves. */
+const SHORTEST_COPY = 64;
+
+/** @returns undefined for what it does not take: `readExactly` says why */
+function readFast(bytes: Buffer, limits: JsonLimits): Document | undefined {
+  const { keep = 1 } = limits;
+  const maxDepth = Math.min(limits.maxDepth ?? 500, DEEPEST);
+  if (bytes.length < SHORTEST_COPY || bytes.length > LONGEST_COPY) return undefined;
+  if (!scanner) {
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(code));
+    scanner = exports as unknown as Scanner;
+  }
+  const { memory } = scanner;
+  const lacking = TEXT + bytes.length + 64 - memory.buffer.byteLength;
+  if (lacking > 0) memory.grow(Math.ceil(lacking / 65536));
+  new Uint8Array(memory.buffer, TEXT).set(bytes);
+  const count = scanner.scan(TEXT, TEXT + bytes.length, maxDepth, Math.min(keep, maxDepth), TOKENS, TEXT, STACK);
+  if (count < 0) return undefined;
+  const value = fromTokens(bytes, new Uint32Array(memory.buffer, TOKENS, count * 4), limits);
+  return { value, lineFeed: hasLineFeed(bytes, value), hides: scanner.hides.value !== 0 };
+}
+
+/** Tokens come in the order of the text, a container before its members. */
+function fromTokens(bytes: Buffer, tokens: Uint32Array, limits: JsonLimits): Value {
+  const { keep = 1 } = limits;
+  const open: Value[] = [];
+  for (let i = 0; i < tokens.length; i += 4) {
+    const depth = tokens[i]! >>> 4;
+    const keyStart = tokens[i + 1]!;
+    const type = TYPES[(tokens[i]! & 15) - 1]!;
+    const value: Value = { type, start: tokens[i + 2]!, end: tokens[i + 3]! };
+    if (depth < keep) {
+      if (type === 'object') value.members = [];
+      else if (type === 'array') value.items = [];
+    }
+    open[depth] = value;
+    const within = open[depth - 1];
+    if (within?.items) within.items.push(value);
+    else if (within?.members) {
+      const to = bytes.lastIndexOf(QUOTE, value.start - 1) + 1;
+      const key = mayBeRecorded(limits, within.members, to - keyStart) ? keyOf(bytes, keyStart, to) : '';
+      record(limits, within.members, { key, keyStart, value }, depth === 1);
+    }
+  }
+  return open[0]!;
 }
 
 /** The member that a reader of JSON gets: of several with one name, the last. */

@@ -1,7 +1,7 @@
 // YAML of old probes, through a safe schema: nothing is executed, whatever tag a document carries.
 import { isUtf8 } from 'node:buffer';
 import yaml from 'js-yaml';
-import { timeOf } from './names.ts';
+import { ooniTime } from './times.ts';
 import { type Mapping, readFast } from './yamlfast.ts';
 
 /** A number as JSON text: as the probe wrote it where that is JSON already. */
@@ -72,22 +72,8 @@ function float(given: string): NumberText | null {
   return new NumberText(`${minus}${whole || '0'}.${fraction || '0'}${exponent}`);
 }
 
-const DATE = /^(\d{4})-(\d\d)-(\d\d)$/;
-const TIMESTAMP =
-  /^(\d{4})-(\d\d?)-(\d\d?)(?:[Tt]|[ \t]+)(\d\d?):(\d\d):(\d\d)(?:\.\d*)?(?:[ \t]*(?:Z|([-+])(\d\d?)(?::(\d\d))?))?$/;
-
 /** A timestamp in OONI's form and UTC; undefined for what is none or stands in no calendar, and so is text. */
-function timestamp(given: string): string | undefined {
-  const [, year, month, day, hour = '0', minute = '0', second = '0', sign, offHour = '0', offMinute = '0'] =
-    DATE.exec(given) ?? TIMESTAMP.exec(given) ?? [];
-  if (year === undefined) return undefined;
-  const two = (digits: string) => digits.padStart(2, '0');
-  const local = timeOf([year, month!, day!, hour, minute, second].map(two).join(''));
-  if (local === undefined) return undefined;
-  const offset = (Number(offHour) * 60 + Number(offMinute)) * 60_000;
-  const iso = new Date(local + (sign === '-' ? offset : sign === '+' ? -offset : 0)).toISOString();
-  return /^\d{4}-/.test(iso) ? iso.slice(0, 19).replace('T', ' ') : undefined;
-}
+const timestamp = (given: string) => (/[-+]\d{3,4}$/.test(given) ? undefined : ooniTime(given)); // a zone has a colon
 
 /** No number is longer: reading one takes time that grows with the square of its digits. */
 const LONGEST = 4300;
@@ -233,8 +219,8 @@ export type HeaderValue = string | number | boolean | null | Buffer | HeaderValu
  * The one mapping of a YAML document.
  * @throws Error with a reason: not UTF-8, not YAML, no mapping
  */
-export function readYamlHeader(text: Buffer): Record<string, HeaderValue> {
-  const document = load(text, DEEPEST);
+export function readYamlHeader(text: Buffer, origin?: Origin): Record<string, HeaderValue> {
+  const document = load(text, DEEPEST, origin);
   if (!isMapping(document)) throw new Error(`not a mapping, but ${kindOf(document).what}`);
   repairNorway(document);
   return plain(document, { left: 1000 + 2 * text.length }) as Record<string, HeaderValue>;

@@ -32,6 +32,8 @@ export interface FastOptions {
  */
 export function readFast(text: Buffer, options: FastOptions): Mapping | undefined {
   if (text.length > LONGEST || text.includes(CR) || !isUtf8(text)) return undefined;
+  if (knownBy !== options.resolve) known.fill(undefined); // what is a name for one is a value for another
+  knownBy = options.resolve;
   try {
     return new Reader(text, options).document();
   } catch (error) {
@@ -131,6 +133,7 @@ interface KnownName {
 }
 const KNOWN = 4096;
 const known: (KnownName | undefined)[] = new Array(KNOWN).fill(undefined);
+let knownBy: FastOptions['resolve'] | undefined;
 
 class Reader {
   #in: Buffer;

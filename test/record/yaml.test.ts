@@ -24,8 +24,8 @@ function read(text: Buffer | string, limits = LIMITS): string {
 const readSlowly = (text: Buffer) => read(Buffer.concat([text, Buffer.from('\n#\n')]));
 
 /** True where the reader of Python's YAML reads it alone. */
-const isFast = (text: Buffer) =>
-  readFast(text, { resolve: () => undefined, binary: () => '""', ...LIMITS }) !== undefined;
+const allText = { resolve: () => undefined, binary: () => '""', ...LIMITS };
+const isFast = (text: Buffer) => readFast(text, allText) !== undefined;
 
 /** The document of a frame. */
 const inner = (frame: string) => Buffer.from(frame.replace(/^---/, '').replace(/\.\.\.\n$/, ''));
