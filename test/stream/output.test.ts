@@ -33,7 +33,7 @@ const turn = () => new Promise((done) => setImmediate(done));
 
 t.test('rows wait for a slow reader, and are not heaped up', async (t) => {
   const slow = new Slow();
-  const output = new Output(slow);
+  const output = new Output(() => slow);
   const expected: string[] = [];
   for (let n = 0; n < 1500; n++) {
     const row = `${n}${'x'.repeat(1000)}`;
@@ -49,7 +49,7 @@ t.test('rows wait for a slow reader, and are not heaped up', async (t) => {
   t.equal(slow.heaped, 0);
 
   const shared = new Slow();
-  const together = new Output(shared);
+  const together = new Output(() => shared);
   const producer = async () => {
     for (let n = 0; n < 20; n++) await together.row('y'.repeat(30_000));
   };
@@ -61,7 +61,7 @@ t.test('rows wait for a slow reader, and are not heaped up', async (t) => {
 
 t.test('a row alone goes out soon; receipts and rows keep their order', async (t) => {
   const slow = new Slow();
-  const output = new Output(slow);
+  const output = new Output(() => slow);
   await output.row('{"a":1}');
   await new Promise((done) => setTimeout(done, 50));
   t.equal(slow.text, '{"a":1}\n', 'without a flush');
@@ -78,7 +78,7 @@ t.test('a reader that has gone is told apart from a fault', async (t) => {
     ['ENOSPC', false],
   ] as const) {
     const stream = new Writable({ write: (_, __, done) => done(Object.assign(new Error('x'), { code })) });
-    const output = new Output(stream);
+    const output = new Output(() => stream);
     const error = await (async () => {
       for (let n = 0; n < 10; n++) {
         await output.row('{}');
