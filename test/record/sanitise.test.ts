@@ -634,6 +634,12 @@ t.test('any record: every secret goes, and nothing else', (t) => {
   t.end();
 });
 
+t.test('a line that is one of a bridge only when a secret is taken out of it', (t) => {
+  const { removed } = twice(t, `{"test_name":"bridge_reachability","input":"192.0.2.8\\u0031${FP}","test_keys":{}}`);
+  t.same(removed, { unknown_bridge: 1, bridge_fingerprint: 1 });
+  t.end();
+});
+
 t.test('any bytes in a record: it stays JSON, and is done the first time', (t) => {
   const scraps = fc.constantFrom(
     ...[
