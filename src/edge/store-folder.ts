@@ -25,8 +25,7 @@ export class FolderStore implements Store {
     const target = this.#path(key);
     const folder = dirname(target);
     makeFolder(folder);
-    if (!this.#swept.has(folder)) sweepTemporaries(folder);
-    this.#swept.add(folder);
+    this.#sweep(folder);
     const temporary = join(folder, temporaryName(basename(target)));
     try {
       await pipeline(createReadStream(file.path), createWriteStream(temporary, { flags: 'wx' }));
@@ -48,6 +47,11 @@ export class FolderStore implements Store {
     return 'stored';
   }
 
+  #sweep(folder: string): void {
+    if (!this.#swept.has(folder)) sweepTemporaries(folder);
+    this.#swept.add(folder);
+  }
+
   /** The names from the store down to a folder: another process may have made them a moment ago. */
   #makeDurable(folder: string): void {
     fsyncFolder(folder);
@@ -65,6 +69,7 @@ export class FolderStore implements Store {
   async *list(folder: string): AsyncGenerator<StoredObject> {
     const path = this.#path(folder);
     if (!exists(path)) return;
+    this.#sweep(path); // where all is there, nothing will be put
     for (const name of readdirSync(path)) {
       const stat = lstatOf(join(path, name));
       if (stat) yield { key: `${folder}/${name}`, bytes: stat.isFile() ? stat.size : Number.NaN };

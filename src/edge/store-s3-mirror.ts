@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { AbortMultipartUploadCommand, type S3Client, type StorageClass } from '@aws-sdk/client-s3';
 import { LocalObject, S3SyncClient, UploadLocalObjectsCommand } from 's3-sync-client';
 import { describe, Malformed } from '../stream/errors.ts';
@@ -24,14 +25,19 @@ export class S3Mirror extends S3Store {
     client.middlewareStack.add(
       (next, { commandName }) =>
         async (args) => {
-          const input = args.input as { Key: string; IfNoneMatch?: string };
+          const input = args.input as { Key: string; IfNoneMatch?: string; Body?: Readable };
           // The library has no way to say it: whoever was first under the key stays there.
           if (commandName === 'CompleteMultipartUploadCommand') input.IfNoneMatch = '*';
-          const result = await next(args);
-          const { UploadId } = result.output as { UploadId?: string };
-          if (commandName === 'CreateMultipartUploadCommand') this.#uploads.set(input.Key, UploadId!);
-          if (commandName === 'CompleteMultipartUploadCommand') this.#uploads.delete(input.Key);
-          return result;
+          try {
+            const result = await next(args);
+            const { UploadId } = result.output as { UploadId?: string };
+            if (commandName === 'CreateMultipartUploadCommand') this.#uploads.set(input.Key, UploadId!);
+            if (commandName === 'CompleteMultipartUploadCommand') this.#uploads.delete(input.Key);
+            return result;
+          } catch (error) {
+            input.Body?.destroy(); // the library leaves it open
+            throw error;
+          }
         },
       { step: 'initialize' },
     );
