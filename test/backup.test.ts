@@ -1,6 +1,5 @@
 // What a case folder cannot hold of `backup` into a folder: runs that are killed, disks that fail or are full. The rest is
 // in fixtures/backup/, S3 is in test/servers/backup-s3.test.ts.
-import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
@@ -14,7 +13,20 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { AS_NOBODY, CANNERY, cannery, folder, type Ran, ROOT_DOES_ALL, rows, shell, tree } from './lib.ts';
+import {
+  AS_NOBODY,
+  cannery,
+  folder,
+  MOUNT,
+  NO_MOUNT,
+  NO_STRACE,
+  type Ran,
+  ROOT_DOES_ALL,
+  rows,
+  shell,
+  tree,
+  underStrace,
+} from './lib.ts';
 
 const DAY = '2024-02-01';
 const RAW = `raw/${DAY}`;
@@ -51,20 +63,10 @@ function complete(cwd: string, reports: Record<string, string>): boolean {
   );
 }
 
-const NO_STRACE =
-  spawnSync('strace', ['-f', '-o', '/dev/null', 'true']).status !== 0 && 'strace is not installed, or may not trace';
-
-/** Runs `backup` under strace with a fault in what it does to the store. */
+/** Runs `backup` with a fault in what it does, one report at a time. */
 function faulty(cwd: string, inject: string): Ran {
-  const paths = [`store/${DAY}`, 'store'].flatMap((path) => ['-P', join(cwd, path)]);
-  const args = ['-f', '-qq', '-o', '/dev/null', '-e', `inject=${inject}`, process.execPath, CANNERY, ...BACKUP];
-  const narrow = inject.startsWith('fsync') ? paths : [];
-  const done = spawnSync('strace', [...args.slice(0, 6), ...narrow, ...args.slice(6), '--jobs', '1'], {
-    cwd,
-    env: { ...process.env, UV_THREADPOOL_SIZE: '1', NODE_OPTIONS: undefined },
-  });
-  const err = done.stderr.toString().replace(/^strace: Requested path .*\n/gm, '');
-  return { code: done.status, out: done.stdout.toString(), err };
+  const paths = inject.startsWith('fsync') ? ['store', `store/${DAY}`] : [];
+  return underStrace([...BACKUP, '--jobs', '1'], inject, paths, { cwd });
 }
 
 t.test(
@@ -72,10 +74,12 @@ t.test(
   { skip: NO_STRACE },
   (t) => {
     const reports = { 'a.json': '{"n":1}\n', 'b.json': 'x'.repeat(200_000) };
+    const from = withBucket(t, reports);
     let killed = 0;
-    for (const call of ['mkdir', 'link', 'unlink', 'fsync,fdatasync']) {
+    for (const call of ['link', 'unlink', 'fsync,fdatasync']) {
       for (let when = 1; ; when++) {
-        const cwd = withBucket(t, reports);
+        const cwd = folder(t);
+        cpSync(join(from, 'raw'), join(cwd, 'raw'), { recursive: true });
         const before = contents(join(cwd, 'raw'));
         const first = faulty(cwd, `${call}:signal=KILL:when=${when}`);
         const there = contents(join(cwd, 'store', DAY));
@@ -93,12 +97,6 @@ t.test(
     t.end();
   },
 );
-
-/** Mounts a small disk for one line of shell, where that may be done. */
-const MOUNT = 'unshare --mount --map-root-user';
-const NO_MOUNT =
-  spawnSync('bash', ['-c', `${MOUNT} mount -t tmpfs -o size=64k none /mnt`]).status !== 0 &&
-  'a small disk cannot be mounted here (unshare)';
 
 t.test('a full disk: the run ends and names the file, and nothing half has a name there', { skip: NO_MOUNT }, (t) => {
   const cwd = withBucket(t, { 'a.json': '{"n":1}\n', 'b.json': 'x'.repeat(200_000), 'c.json': '{"n":3}\n' });

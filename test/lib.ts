@@ -146,6 +146,32 @@ export const AS_NOBODY = asNobody();
 /** Why tests of permissions are skipped. */
 export const ROOT_DOES_ALL = AS_NOBODY === undefined && 'root may do everything, and setpriv cannot take that away';
 
+/** Mounts a small disk, or a read-only one, for the command behind it: `${MOUNT} bash -c 'mount …'`. */
+export const MOUNT = 'unshare --mount --map-root-user';
+export const NO_MOUNT =
+  spawnSync('bash', ['-c', `${MOUNT} mount -t tmpfs -o size=64k none /mnt`]).status !== 0 &&
+  'a small disk cannot be mounted here (unshare)';
+
+export const NO_STRACE =
+  spawnSync('strace', ['-f', '-o', '/dev/null', 'true']).status !== 0 && 'strace is not installed, or may not trace';
+
+/**
+ * Runs `cannery ARGS…` with a fault injected, as `fsync:error=EIO` or `link:signal=KILL:when=2`. One thread does all
+ * work with files, so that `when` counts it whole.
+ * @param paths where the fault is to strike; everywhere if there are none
+ */
+export function underStrace(args: string[], inject: string, paths: string[], options: RunOptions): Ran {
+  const { cwd = ROOT, stdin = '', env } = options;
+  const only = paths.flatMap((path) => ['-P', path, '-P', join(cwd, path)]); // as calls name it, and as descriptors do
+  const done = spawnSync(
+    'strace',
+    ['-f', '-qq', '-o', '/dev/null', '-e', `inject=${inject}`, ...only, process.execPath, CANNERY, ...args],
+    { cwd, input: stdin, env: environment({ UV_THREADPOOL_SIZE: '1', ...env }) },
+  );
+  const err = done.stderr.toString().replace(/^strace: Requested path .*\n/gm, '');
+  return { code: done.status, out: done.stdout.toString(), err };
+}
+
 /** Real documents, where the folder with them is at hand. */
 export function sharedData(): string | undefined {
   const path = process.env.CANNERY_REAL_DATA ?? resolve('../shared/data');
