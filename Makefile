@@ -9,7 +9,7 @@ run: build
 
 build: dist/main.js
 
-dist/main.js: node_modules/.package-lock.json build.mjs package.json $(shell find src -name '*.ts')
+dist/main.js: node_modules/.package-lock.json build.mjs wasm.mjs package.json $(shell find src -name '*.ts')
 	node build.mjs
 	@touch $@
 

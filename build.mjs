@@ -1,6 +1,7 @@
 // Bundles main and every verb: shared code becomes chunks, so that a verb loads only what it needs.
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
+import { wasm } from './wasm.mjs';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 const verbs = readdirSync('src/commands')
@@ -17,6 +18,7 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
+  plugins: [wasm],
   chunkNames: 'chunks/[name]-[hash]',
   external: ['better-sqlite3', 'zlib-sync'], // native: node loads them from node_modules
   define: { __VERSION__: JSON.stringify(version) },

@@ -1,6 +1,7 @@
 // Bundles each test file, so that none pays for a compiler when it runs.
 import { readdirSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
+import { wasm } from '../wasm.mjs';
 
 const entryPoints = readdirSync('test', { recursive: true })
   .filter((file) => file.endsWith('.test.ts'))
@@ -16,6 +17,7 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
+  plugins: [wasm],
   sourcemap: 'inline',
   logLevel: 'warning',
 });

@@ -5,6 +5,9 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
+import { SCHEMA } from '../src/record/normalise.ts';
+import { RULES } from '../src/record/rules/run.ts';
+import { canonicalTest } from '../src/record/testnames.ts';
 import { cannery, folder, PIPELINE, ROOT, rows, shell, shippedSpool, tree } from './lib.ts';
 
 const MAN = join(ROOT, 'man');
@@ -173,6 +176,22 @@ t.test('cannery(1): verbs, common options, the pipeline', (t) => {
   t.end();
 });
 
+t.test('cannery-normalise(1) has every rule, and the names of tests', (t) => {
+  const parts = sections(read('cannery-normalise.1'), 'SS');
+  const rules = entries(parts.get('Rules')!).map(({ tag, text }) => [tag, text]);
+  t.same(rules, Object.entries(RULES), 'as the program tells them');
+  const names = entries(parts.get('Names of tests')!);
+  t.ok(names.length >= 16, 'names');
+  for (const { tag, text } of names) for (const raw of text.split(', ')) t.equal(canonicalTest(raw), tag, raw);
+  const members = parts.get('Every record')!.join('\n').split('.IP 7. 4')[1]!;
+  t.same(
+    [...members.matchAll(/^\.BR (\w+) [,.]$/gm)].map(([, name]) => name),
+    SCHEMA,
+    'members of the schema',
+  );
+  t.end();
+});
+
 // --- formatting
 
 const has = (program: string) => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
@@ -315,7 +334,11 @@ function everything(t: Test) {
   const bad = 'incoming/2024020110_DE_ndt/20240201102023.614500_DE_ndt_0123456789abcdef.post';
   writeFileSync(join(cwd, bad), 'no post');
 
+  mkdirSync(join(cwd, 'archive'));
+  writeFileSync(join(cwd, 'archive/a.json'), '{"test_start_time":"2016-07-31 10:00:00","test_name":"ndt"}\n');
+
   const files = [...run('cannery ls incoming'), ...run('cannery ls 2016-08-01')];
+  files.push(...run('cannery rename archive --to reports --settle 0'));
   const measured = run('cannery cat --end 2016-08-01/report.json');
   const manifests: object[] = [];
   const lines: object[] = [];
@@ -363,7 +386,7 @@ t.test('cannery-rows(5) has the members of real rows', (t) => {
   t.same(keys(...real.files), members('File rows'), 'file rows');
   const [measurement, end] = real.measured as [object, object];
   t.same(Object.keys(measurement).slice(0, 3).sort(), members('Measurement rows'), 'measurement rows');
-  t.same([...keys(end), 'sanitised'].sort(), members('End row'), 'end row');
+  t.same([...keys(end), 'sanitised', 'left_out'].sort(), members('End row'), 'end row');
   t.same(keys(...real.cans), members('Can rows'), 'can rows');
   t.same(keys(...real.rejects), members('Reject rows'), 'reject rows');
   t.same(keys(...real.backups), members('Backup rows'), 'backup rows');

@@ -124,6 +124,7 @@ export class IndexDb {
       // better-sqlite3 is built with NORMAL for WAL, which may lose the last commits when power goes.
       db.pragma('journal_mode = WAL');
       db.pragma('synchronous = FULL');
+      db.exec('CREATE INDEX IF NOT EXISTS can_grp ON can (grp) WHERE grp IS NOT NULL');
     }
     db.pragma('cache_size = -32000');
     db.pragma('wal_autocheckpoint = 8000'); // 32 MB: fewer copies of pages that change again
@@ -166,7 +167,9 @@ export class IndexDb {
           }
           for (const { manifest, rows } of cans) this.#insertCan(store, manifest, rows);
           if (!generation?.bucket) return { superseded: [] };
-          return { superseded: this.#supersede(store, groupOf(cans[0]!.manifest)!, zone, generation, replace) };
+          const group = { store, zone, group: groupOf(cans[0]!.manifest)! };
+          if (!replace) this.#refuseLoss(group, generation);
+          return { superseded: [...this.#supersede(group, generation), ...this.#supersedeRest(group, generation)] };
         })
         .immediate();
     } catch (error) {
@@ -250,27 +253,62 @@ export class IndexDb {
     return id;
   }
 
-  #supersede(store: string, group: string, zone: string, generation: Generation, replace: boolean): string[] {
-    const mine = new Set(generation.cans.map((can) => `${keyFolder(parseCanName(can)!)}/${can}${JSONL_EXT}`));
-    const live = this.#sql(
-      'SELECT id, s3path FROM can WHERE store = ? AND grp = ? AND class = ? AND NOT superseded ORDER BY s3path',
-    ).all(store, group, zone) as { id: number; s3path: string }[];
-    const lines = (cans: { id: number }[]) => cans.reduce((sum, { id }) => sum + this.#linesOf(id), 0);
-    const older = live.filter(({ s3path }) => !mine.has(s3path));
-    const [before, now] = [
-      lines(live.filter(({ s3path }) => !mine.has(s3path))),
-      lines(live.filter(({ s3path }) => mine.has(s3path))),
-    ];
-    if (now < before && !replace) {
+  /**
+   * Where a bucket was read whole, all of it is compared before its first group takes a place; of a part, the group.
+   * @throws Malformed where measurements would vanish
+   */
+  #refuseLoss({ store, zone, group }: Group, generation: Generation): void {
+    const { whole, made } = generation;
+    const mine = keysOf(generation);
+    const refuse = (what: string, now: number, before: number) => {
+      if (now >= before) return;
       throw new Malformed(
-        `${now} measurements of ${group} would take the place of ${before}: was the whole bucket read? (index --replace does it)`,
+        `${now} measurements of ${what} would take the place of ${before}: was the whole bucket read? (index --replace does it)`,
       );
+    };
+    if (!whole) {
+      const live = this.#live(store, zone, group, group);
+      const lines = (own: boolean) =>
+        live.reduce((sum, { id, s3path }) => sum + (mine.has(s3path) === own ? this.#linesOf(id) : 0), 0);
+      refuse(group, lines(true), lines(false));
+      return;
     }
+    const bucket = this.#live(store, zone, ...groupsOfBucket(group));
+    const begun = bucket.some((can) => can.made === made && !mine.has(can.s3path));
+    if (begun) return;
+    // The cans of this group are in already; lines of theirs that were there before count as before.
+    const before = bucket.reduce((sum, can) => sum + (can.made === made ? 0 : this.#linesOf(can.id)), 0);
+    refuse(`bucket ${generation.bucket}`, whole.measurements + whole.left_out, before);
+  }
+
+  /** Cans of older generations of the group go. @returns their keys */
+  #supersede({ store, zone, group }: Group, generation: Generation): string[] {
+    const mine = keysOf(generation);
+    const older = this.#live(store, zone, group, group).filter(({ s3path }) => !mine.has(s3path));
     for (const { id } of older) this.#retire(id);
     // A can that is in both generations belongs to the later one.
     const adopt = this.#sql('UPDATE can SET generation = ?, made = ? WHERE s3path = ? AND store = ?');
     for (const s3path of mine) adopt.run(generation.id, generation.made, s3path, store);
     return older.map(({ s3path }) => s3path);
+  }
+
+  /** With the last group of a bucket that was read whole, the groups go that its measurements are no longer in. */
+  #supersedeRest({ store, zone, group }: Group, { whole, made }: Generation): string[] {
+    if (!whole) return [];
+    const bucket = this.#live(store, zone, ...groupsOfBucket(group));
+    const groups = new Set(bucket.filter((can) => can.made === made).map(({ grp }) => grp));
+    if (groups.size < whole.groups) return [];
+    const older = bucket.filter((can) => (can.made ?? 0) < made);
+    for (const { id } of older) this.#retire(id);
+    return older.map(({ s3path }) => s3path);
+  }
+
+  /** Cans whose rows count, of the groups from one to another. */
+  #live(store: string, zone: string, from: string, to: string): LiveCan[] {
+    const live = this.#sql(
+      'SELECT id, s3path, grp, made FROM can WHERE grp >= ? AND grp <= ? AND store = ? AND class = ? AND NOT superseded ORDER BY s3path',
+    );
+    return live.all(from, to, store, zone) as LiveCan[];
   }
 
   #linesOf(can: number): number {
@@ -505,6 +543,30 @@ function jsonlFile(manifest: Manifest): { s3path: string; sha256: string } {
   const file = manifest.files.find(({ name }) => name === `${manifest.can}.jsonl.gz`);
   if (!file) throw new Failure(`${manifest.can}: no jsonl file in its manifest`);
   return file;
+}
+
+interface Group {
+  store: string;
+  zone: string;
+  /** `YYYYMMDD_CC_test` */
+  group: string;
+}
+
+interface LiveCan {
+  id: number;
+  s3path: string;
+  grp: string;
+  made: number | null;
+}
+
+/** Every group of a bucket lies between these two. */
+function groupsOfBucket(group: string): [string, string] {
+  const day = group.slice(0, 8);
+  return [`${day}_`, `${day}_~`];
+}
+
+function keysOf({ cans }: Generation): Set<string> {
+  return new Set(cans.map((can) => `${keyFolder(parseCanName(can)!)}/${can}${JSONL_EXT}`));
 }
 
 /** Day, country and test of a row can: what a new generation takes the place of. */

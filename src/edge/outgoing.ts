@@ -44,6 +44,17 @@ export interface Generation {
    * bucket, and takes the place of older ones. Null where rows were gathered otherwise: it takes no place.
    */
   bucket: string | null;
+  /** Where the run read the bucket whole: once all its groups are indexed, groups that it did not make go too. */
+  whole?: WholeBucket;
+}
+
+/** What one run made of one bucket. */
+export interface WholeBucket {
+  /** Days, countries and tests. */
+  groups: number;
+  measurements: number;
+  /** Left out by a rule on the way. */
+  left_out: number;
 }
 
 /** can.json. */

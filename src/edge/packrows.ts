@@ -34,7 +34,8 @@ export async function packRows(
     const sanitised = end?.sanitised;
     const zone = sanitised === undefined ? 'unsanitised' : 'sanitised';
     outgoing.dedicate({ class: zone });
-    await giveCans(stage, packer.pack({ ...settings, class: zone, sanitised }));
+    const whole = end?.rows === came ? (end.whole ?? []) : [];
+    await giveCans(stage, packer.pack({ ...settings, class: zone, sanitised, whole, leftOut: end?.left_out ?? {} }));
   } finally {
     packer.abandon();
   }

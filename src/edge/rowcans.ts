@@ -12,7 +12,16 @@ import { Failure } from '../stream/errors.ts';
 import { splitLines } from '../stream/lines.ts';
 import { commitCan, leftCans, type Reporter, sealCan } from './commit.ts';
 import { replaceFile } from './files.ts';
-import { type CanFile, type CanRow, canRow, type Manifest, type Outgoing, takeCan } from './outgoing.ts';
+import {
+  type CanFile,
+  type CanRow,
+  canRow,
+  type Generation,
+  type Manifest,
+  type Outgoing,
+  takeCan,
+  type WholeBucket,
+} from './outgoing.ts';
 import { type Item, type PackOptions, packCans } from './pack.ts';
 import { fileBytes } from './source.ts';
 
@@ -23,6 +32,9 @@ export interface RowPackOptions extends PackOptions {
   class: 'unsanitised' | 'sanitised';
   /** What the end row told of `sanitise`; undefined where it did not run. */
   sanitised: unknown;
+  /** Buckets (`YYYY-MM-DD`) that were read whole, and measurements of a bucket that a rule left out. */
+  whole: readonly string[];
+  leftOut: Readonly<Record<string, number>>;
 }
 
 interface Group {
@@ -51,6 +63,8 @@ export class RowPacker {
   #given = new Set<string>();
   /** Groups with rows that came from no bucket. */
   #loose = new Set<string>();
+  /** Bucket → measurements. */
+  #counts = new Map<string, number>();
   #made = Date.now();
 
   constructor(outgoing: Outgoing, report: Reporter) {
@@ -79,6 +93,7 @@ export class RowPacker {
     const key = `${group.day}_${group.cc}_${group.test}`;
     this.#groups.set(key, group);
     if (dayForPath(row.bucket_date) === undefined) this.#loose.add(key);
+    else this.#counts.set(group.day, (this.#counts.get(group.day) ?? 0) + 1);
     const rows = this.#waiting.get(key);
     const copy = Buffer.concat([bytes, Buffer.from('\n')]);
     if (rows) rows.push(copy);
@@ -143,13 +158,22 @@ export class RowPacker {
     // Only now it is known which cans make the generation.
     const cans = manifests.map(({ can }) => can);
     const id = createHash('sha256').update(cans.join('\n')).digest('hex').slice(0, 16);
-    const bucket = this.#loose.has(key)
-      ? null
-      : `${group.day.slice(0, 4)}-${group.day.slice(4, 6)}-${group.day.slice(6)}`;
+    const generation: Generation = { id, cans, made: this.#made, bucket: this.#bucketOf(key, group) };
+    if (generation.bucket !== null && options.whole.includes(generation.bucket))
+      generation.whole = this.#wholeBucket(group.day, options.leftOut[generation.bucket] ?? 0);
     for (const manifest of manifests) {
-      const { row, kept } = this.#commit({ ...manifest, generation: { id, cans, made: this.#made, bucket } });
+      const { row, kept } = this.#commit({ ...manifest, generation });
       if (!kept || !this.#given.has(row.can)) yield row;
     }
+  }
+
+  #bucketOf(key: string, { day }: Group): string | null {
+    return this.#loose.has(key) ? null : `${day.slice(0, 4)}-${day.slice(4, 6)}-${day.slice(6)}`;
+  }
+
+  #wholeBucket(day: string, leftOut: number): WholeBucket {
+    const groups = [...this.#groups].filter(([key, group]) => group.day === day && !this.#loose.has(key));
+    return { groups: groups.length, measurements: this.#counts.get(day) ?? 0, left_out: leftOut };
   }
 
   /** The same rows may have been packed before: a can that waits still is kept, and one that is indexed goes. */

@@ -1,6 +1,7 @@
 // A strict JSON reader (RFC 8259) that tells where things are and changes nothing: the bytes of a
 // measurement travel on as the probe wrote them, so values are cut out, never parsed and written again.
 import { isUtf8 } from 'node:buffer';
+import code from '../wasm/json.wasm';
 
 /** Thrown for text that is not JSON; `offset` in bytes from the start of the buffer. */
 export class JsonError extends Error {
@@ -32,6 +33,11 @@ export interface Document {
   value: Value;
   /** A raw line feed stands somewhere in the value (between tokens: inside a string it is no JSON). */
   lineFeed: boolean;
+  /**
+   * An escape stands for a sign that needs none (`\u0031`, `\/`), so that the bytes of strings do not tell what they
+   * say. Escapes for `" & ' < = > \` are usual, and do not count.
+   */
+  hides: boolean;
 }
 
 export interface JsonLimits {
@@ -61,6 +67,79 @@ for (const c of '"\\/bfnrt') ESCAPE[c.charCodeAt(0)] = 1;
 ESCAPE[0x75] = 2;
 const HEX = Uint8Array.from({ length: 256 }, (_, c) => (/[0-9a-fA-F]/.test(String.fromCharCode(c)) ? 1 : 0));
 
+const OBJECT_END = 0x7d;
+const ARRAY_END = 0x5d;
+
+function fail(message: string, at: number, length: number): never {
+  throw new JsonError(at >= length ? `${message}, but the text ends` : message, at);
+}
+
+function pastSpace(bytes: Buffer, from: number): number {
+  let at = from;
+  for (let c = bytes[at]; c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09; c = bytes[at]) at++;
+  return at;
+}
+
+/** From the opening quote to past the closing one. This is where nearly all of a measurement's bytes go by. */
+function pastString(bytes: Buffer, from: number, length: number): number {
+  let at = from + 1;
+  for (;;) {
+    while (at < length && PLAIN[bytes[at]!] === 1) at++;
+    if (at >= length) fail('a string is not closed', at, length);
+    const c = bytes[at];
+    if (c === QUOTE) return at + 1;
+    if (c !== BACKSLASH) fail('a control character inside a string', at, length);
+    const kind = ESCAPE[bytes[at + 1] ?? 0];
+    if (kind === 0 || at + 1 >= length) fail('an unknown escape', at, length);
+    if (kind === 1) {
+      at += 2;
+      continue;
+    }
+    for (let i = 2; i < 6; i++) {
+      if (at + i >= length || HEX[bytes[at + i]!] === 0) fail('an escape without four hex digits', at, length);
+    }
+    at += 6;
+  }
+}
+
+function pastDigits(bytes: Buffer, from: number, length: number): number {
+  let at = from;
+  while (at < length && bytes[at]! >= 0x30 && bytes[at]! <= 0x39) at++;
+  if (at === from) fail('a digit is missing', at, length);
+  return at;
+}
+
+function pastNumber(bytes: Buffer, from: number, length: number): number {
+  let at = from;
+  if (bytes[at] === 0x2d) at++;
+  if (bytes[at] === 0x30) at++;
+  else at = pastDigits(bytes, at, length);
+  if (bytes[at] === 0x2e) at = pastDigits(bytes, at + 1, length);
+  if (bytes[at] === 0x65 || bytes[at] === 0x45) {
+    at++;
+    if (bytes[at] === 0x2b || bytes[at] === 0x2d) at++;
+    at = pastDigits(bytes, at, length);
+  }
+  return at;
+}
+
+function pastWord(bytes: Buffer, from: number, length: number, word: string): number {
+  for (let i = 0; i < word.length; i++) {
+    if (bytes[from + i] !== word.charCodeAt(i)) fail('a value is missing', from, length);
+  }
+  return from + word.length;
+}
+
+function typeOf(c: number | undefined): Value['type'] | undefined {
+  if (c === QUOTE) return 'string';
+  if (c === 0x7b) return 'object';
+  if (c === 0x5b) return 'array';
+  if (c === 0x74) return 'true';
+  if (c === 0x66) return 'false';
+  if (c === 0x6e) return 'null';
+  return c === 0x2d || (c !== undefined && c >= 0x30 && c <= 0x39) ? 'number' : undefined;
+}
+
 /**
  * Reads one JSON value that fills the buffer but for white space.
  * Numbers of any size and `\ud800` alone are kept: they are JSON, whatever a language makes of them.
@@ -68,172 +147,188 @@ const HEX = Uint8Array.from({ length: 256 }, (_, c) => (/[0-9a-fA-F]/.test(Strin
  */
 export function readJson(bytes: Buffer, limits: JsonLimits = {}): Document {
   if (!isUtf8(bytes)) throw new JsonError('not UTF-8', firstInvalid(bytes));
-  const maxDepth = limits.maxDepth ?? 500;
-  const keep = limits.keep ?? 1;
-  const { names, first = 0 } = limits;
+  return readFast(bytes, limits) ?? readExactly(bytes, limits);
+}
+
+/** The reader that tells where a text is wrong, and why; `readJson` reads what is right with another. */
+export function readExactly(bytes: Buffer, limits: JsonLimits): Document {
+  const { maxDepth = 500, keep = 1 } = limits;
   const length = bytes.length;
-  let at = 0;
-  let lineFeed = false;
+  const start = pastSpace(bytes, 0);
+  let at = start;
 
-  const fail = (message: string): never => {
-    throw new JsonError(at >= length ? `${message}, but the text ends` : message, at);
-  };
-
-  const space = () => {
-    for (; at < length; at++) {
-      const c = bytes[at];
-      if (c === 0x0a) lineFeed = true;
-      else if (c !== 0x20 && c !== 0x0d && c !== 0x09) return;
-    }
-  };
-
-  /** From the opening quote to past the closing one. @returns whether an escape was seen */
-  const string = (): boolean => {
-    let escaped = false;
-    at++;
-    for (;;) {
-      while (PLAIN[bytes[at]!] === 1) at++;
-      if (at >= length) return fail('a string is not closed');
-      const c = bytes[at];
-      if (c === QUOTE) {
-        at++;
-        return escaped;
-      }
-      if (c !== BACKSLASH) return fail('a control character inside a string');
-      escaped = true;
-      const kind = ESCAPE[bytes[at + 1] ?? 0];
-      if (kind === 0 || at + 1 >= length) return fail('an unknown escape');
-      if (kind === 2) {
-        for (let i = 2; i < 6; i++) {
-          if (at + i >= length || HEX[bytes[at + i]!] === 0) return fail('an escape without four hex digits');
-        }
-        at += 6;
-      } else {
-        at += 2;
-      }
-    }
-  };
-
-  const digits = () => {
-    const start = at;
-    while (at < length && bytes[at]! >= 0x30 && bytes[at]! <= 0x39) at++;
-    if (at === start) fail('a digit is missing');
-  };
-
-  const number = () => {
-    if (bytes[at] === 0x2d) at++;
-    if (bytes[at] === 0x30) at++;
-    else digits();
-    if (bytes[at] === 0x2e) {
-      at++;
-      digits();
-    }
-    if (bytes[at] === 0x65 || bytes[at] === 0x45) {
-      at++;
-      if (bytes[at] === 0x2b || bytes[at] === 0x2d) at++;
-      digits();
-    }
-  };
-
-  const word = (text: 'true' | 'false' | 'null') => {
-    for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text.charCodeAt(i)) fail('a value is missing');
-    at += text.length;
-    return text;
-  };
-
-  /** A value that is no container. */
-  const scalar = (): Value => {
-    const start = at;
-    const c = bytes[at];
-    let type: Value['type'];
-    if (c === QUOTE) {
-      string();
-      type = 'string';
-    } else if (c === 0x74) type = word('true');
-    else if (c === 0x66) type = word('false');
-    else if (c === 0x6e) type = word('null');
-    else if (c === 0x2d || (c !== undefined && c >= 0x30 && c <= 0x39)) {
-      number();
-      type = 'number';
-    } else return fail('a value is missing');
-    return { type, start, end: at };
-  };
-
-  const record = (members: Member[], one: Member, top: boolean) => {
-    const bound = top ? first : 0;
-    if (!names || members.length < bound) members.push(one);
-    else if (names.includes(one.key)) {
-      const before = members.findIndex(({ key }, i) => i >= bound && key === one.key);
-      if (before === -1) members.push(one);
-      else members[before] = one;
-    }
-  };
-
-  // Containers are walked with a stack of our own: the depth of a forged document is not our stack's.
-  const open: Value[] = [];
-  space();
+  // Containers are walked with a stack of our own: the depth of a forged document is not our stack's. Of each open
+  // one it has the byte that ends it, and the value where its members are recorded.
+  const ends: number[] = [];
+  const open: (Value | undefined)[] = [];
   for (;;) {
-    const within = open.at(-1);
+    const depth = ends.length;
+    const within = depth <= keep ? open[depth - 1] : undefined;
     let key = '';
     const keyStart = at;
-    if (within?.type === 'object') {
-      if (bytes[at] !== QUOTE) fail('a member name is missing');
-      const escaped = string();
-      // A name is decoded only where it may be recorded.
-      if (within.members && (!names || at - keyStart <= LONGEST_NAME || within.members.length < first)) {
-        key = escaped ? JSON.parse(bytes.toString('utf8', keyStart, at)) : bytes.toString('utf8', keyStart + 1, at - 1);
-      }
-      space();
-      if (bytes[at] !== 0x3a) fail("a ':' is missing");
-      at++;
-      space();
+    if (ends[depth - 1] === OBJECT_END) {
+      if (bytes[at] !== QUOTE) fail('a member name is missing', at, length);
+      at = pastString(bytes, at, length);
+      if (within?.members && mayBeRecorded(limits, within.members, at - keyStart)) key = keyOf(bytes, keyStart, at);
+      at = pastSpace(bytes, at);
+      if (bytes[at] !== 0x3a) fail("a ':' is missing", at, length);
+      at = pastSpace(bytes, at + 1);
     }
 
-    let value: Value;
+    const from = at;
     const c = bytes[at];
+    let value: Value | undefined;
+    let opened = false;
     if (c === 0x7b || c === 0x5b) {
-      if (open.length >= maxDepth) fail(`nested deeper than ${maxDepth} levels`);
-      value = { type: c === 0x7b ? 'object' : 'array', start: at, end: -1 };
-      if (open.length < keep) {
+      if (depth >= maxDepth) fail(`nested deeper than ${maxDepth} levels`, at, length);
+      opened = true;
+      at = pastSpace(bytes, at + 1);
+    } else if (c === QUOTE) at = pastString(bytes, at, length);
+    else if (c === 0x74) at = pastWord(bytes, at, length, 'true');
+    else if (c === 0x66) at = pastWord(bytes, at, length, 'false');
+    else if (c === 0x6e) at = pastWord(bytes, at, length, 'null');
+    else if (c === 0x2d || (c !== undefined && c >= 0x30 && c <= 0x39)) at = pastNumber(bytes, at, length);
+    else fail('a value is missing', at, length);
+
+    // Only what is recorded, or leads to what is, becomes an object of ours.
+    if (within || depth === 0) {
+      value = { type: typeOf(c)!, start: from, end: opened ? -1 : at };
+      if (opened && depth < keep) {
         if (c === 0x7b) value.members = [];
         else value.items = [];
       }
-      at++;
-      space();
-    } else {
-      value = scalar();
+      if (within?.members) record(limits, within.members, { key, keyStart, value }, depth === 1);
+      else within?.items?.push(value);
     }
-    if (within?.members) record(within.members, { key, keyStart, value }, open.length === 1);
-    else if (within?.items) within.items.push(value);
-    if (value.end === -1) {
+    if (opened) {
+      const end = c === 0x7b ? OBJECT_END : ARRAY_END;
+      ends.push(end);
       open.push(value);
-      if (bytes[at] !== (value.type === 'object' ? 0x7d : 0x5d)) continue; // its first member comes
+      if (bytes[at] !== end) continue; // its first member comes
     }
 
     // A value is complete, or an empty container stands before its end: close all that ends here.
     for (;;) {
-      const top = open.at(-1);
-      if (!top) {
-        const seen = lineFeed;
-        space();
-        if (at < length) fail('text after the end of the value');
-        return { value, lineFeed: seen };
+      if (ends.length === 0) {
+        const past = pastSpace(bytes, at);
+        if (past < length) fail('text after the end of the value', past, length);
+        return { value: value!, lineFeed: hasLineFeed(bytes, value!), hides: hasNeedlessEscape(bytes) };
       }
-      space();
+      at = pastSpace(bytes, at);
       if (bytes[at] === 0x2c) {
-        at++;
-        space();
+        at = pastSpace(bytes, at + 1);
         break;
       }
-      if (bytes[at] !== (top.type === 'object' ? 0x7d : 0x5d)) {
-        fail(top.type === 'object' ? "a ',' or '}' is missing" : "a ',' or ']' is missing");
-      }
+      const end = ends.pop()!;
+      if (bytes[at] !== end)
+        fail(end === OBJECT_END ? "a ',' or '}' is missing" : "a ',' or ']' is missing", at, length);
       at++;
-      top.end = at;
-      value = top;
-      open.pop();
+      value = open.pop();
+      if (value) value.end = at;
     }
   }
+}
+
+/** A name is decoded only where it may be recorded. */
+function mayBeRecorded({ names, first = 0 }: JsonLimits, members: Member[], length: number): boolean {
+  return !names || length <= LONGEST_NAME || members.length < first;
+}
+
+function record({ names, first = 0 }: JsonLimits, members: Member[], one: Member, top: boolean): void {
+  const bound = top ? first : 0;
+  if (!names || members.length < bound) members.push(one);
+  else if (names.includes(one.key)) {
+    const before = members.findIndex(({ key }, i) => i >= bound && key === one.key);
+    if (before === -1) members.push(one);
+    else members[before] = one;
+  }
+}
+
+/** A name's text, from its opening quote to past the closing one. */
+function keyOf(bytes: Buffer, from: number, to: number): string {
+  const text = bytes.toString('utf8', from + 1, to - 1);
+  return text.includes('\\') ? JSON.parse(`"${text}"`) : text;
+}
+
+/** Inside a string no raw line feed can stand, so one within a value stands between tokens. */
+function hasLineFeed(bytes: Buffer, { start, end }: Value): boolean {
+  const feed = bytes.indexOf(0x0a, start);
+  return feed !== -1 && feed < end;
+}
+
+const NEEDLESS = /^(?:\/|u00(?:2[013-589a-f]|3[0-9abf]|[467][0-9a-f]|5[0-9abd-f]))/i;
+
+/** Of a text that is JSON. */
+function hasNeedlessEscape(bytes: Buffer): boolean {
+  for (let at = bytes.indexOf(BACKSLASH); at !== -1; at = bytes.indexOf(BACKSLASH, at + 2)) {
+    if (NEEDLESS.test(bytes.toString('latin1', at + 1, at + 6))) return true;
+  }
+  return false;
+}
+
+// --- the fast reader: WebAssembly, which sees a copy of the document
+
+interface Scanner {
+  memory: WebAssembly.Memory;
+  hides: { value: number };
+  scan(start: number, end: number, maxDepth: number, keep: number, out: number, outEnd: number, stack: number): number;
+}
+let scanner: Scanner | undefined;
+
+const TYPES: Value['type'][] = ['object', 'array', 'string', 'number', 'true', 'false', 'null'];
+
+/** Its memory, in bytes: the open containers, the tokens, then the document. */
+const STACK = 65536;
+const DEEPEST = 100_002;
+const TOKENS = 10 * 65536;
+const TEXT = TOKENS + 64 * 65536;
+/** A larger document is read where it is. */
+const LONGEST_COPY = 64 * 1024 * 1024;
+/** A copy costs more than it saves. */
+const SHORTEST_COPY = 64;
+
+/** @returns undefined for what it does not take: `readExactly` says why */
+function readFast(bytes: Buffer, limits: JsonLimits): Document | undefined {
+  const { keep = 1 } = limits;
+  const maxDepth = Math.min(limits.maxDepth ?? 500, DEEPEST);
+  if (bytes.length < SHORTEST_COPY || bytes.length > LONGEST_COPY) return undefined;
+  if (!scanner) {
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(code));
+    scanner = exports as unknown as Scanner;
+  }
+  const { memory } = scanner;
+  const lacking = TEXT + bytes.length + 64 - memory.buffer.byteLength;
+  if (lacking > 0) memory.grow(Math.ceil(lacking / 65536));
+  new Uint8Array(memory.buffer, TEXT).set(bytes);
+  const count = scanner.scan(TEXT, TEXT + bytes.length, maxDepth, Math.min(keep, maxDepth), TOKENS, TEXT, STACK);
+  if (count < 0) return undefined;
+  const value = fromTokens(bytes, new Uint32Array(memory.buffer, TOKENS, count * 4), limits);
+  return { value, lineFeed: hasLineFeed(bytes, value), hides: scanner.hides.value !== 0 };
+}
+
+/** Tokens come in the order of the text, a container before its members. */
+function fromTokens(bytes: Buffer, tokens: Uint32Array, limits: JsonLimits): Value {
+  const { keep = 1 } = limits;
+  const open: Value[] = [];
+  for (let i = 0; i < tokens.length; i += 4) {
+    const depth = tokens[i]! >>> 4;
+    const keyStart = tokens[i + 1]!;
+    const type = TYPES[(tokens[i]! & 15) - 1]!;
+    const value: Value = { type, start: tokens[i + 2]!, end: tokens[i + 3]! };
+    if (depth < keep) {
+      if (type === 'object') value.members = [];
+      else if (type === 'array') value.items = [];
+    }
+    open[depth] = value;
+    const within = open[depth - 1];
+    if (within?.items) within.items.push(value);
+    else if (within?.members) {
+      const to = bytes.lastIndexOf(QUOTE, value.start - 1) + 1;
+      const key = mayBeRecorded(limits, within.members, to - keyStart) ? keyOf(bytes, keyStart, to) : '';
+      record(limits, within.members, { key, keyStart, value }, depth === 1);
+    }
+  }
+  return open[0]!;
 }
 
 /** The member that a reader of JSON gets: of several with one name, the last. */

@@ -23,6 +23,10 @@ export interface EndRow {
   rejected: number;
   /** Added by `sanitise`: rules and bridge database. */
   sanitised?: unknown;
+  /** Buckets (`YYYY-MM-DD`) of which `cat` read every report. */
+  whole?: string[];
+  /** Bucket → measurements that a rule left out. */
+  left_out?: Record<string, number>;
 }
 
 export interface FileRow {
@@ -58,8 +62,9 @@ function isEmptyRest(rest: Buffer): boolean {
   return false;
 }
 
-export function endRow(rows: number, rejected: number): string {
-  return JSON.stringify({ cannery: 'end', rows, rejected });
+/** The end row of a stream. @param more members that tell of it besides */
+export function endRow(rows: number, rejected: number, more: Omit<EndRow, 'kind' | 'rows' | 'rejected'> = {}): string {
+  return JSON.stringify({ cannery: 'end', rows, rejected, ...more });
 }
 
 /**
@@ -94,7 +99,7 @@ function parseMeasurement(bytes: Buffer, row: Value): MeasurementRow {
     return text;
   });
   let rest = members[2]!.value.end;
-  while (bytes[rest] === 0x20 || bytes[rest] === 0x09 || bytes[rest] === 0x0d) rest++;
+  while (isSpace(bytes[rest])) rest++;
   if (bytes[rest] === 0x2c) rest++;
   else rest = members[2]!.value.end;
   const document = Buffer.concat([Buffer.from('{'), bytes.subarray(rest, row.end)]);
@@ -132,8 +137,13 @@ export function openRow(bytes: Buffer): MeasurementRow | undefined {
   const provenance = prefix as unknown as Provenance;
   const empty = bytes[at] === 0x7d;
   if (!empty) bytes[at] = 0x7b;
+  else while (isSpace(bytes[at - 1])) at--;
   const document = empty ? Buffer.concat([Buffer.from('{'), bytes.subarray(at)]) : bytes.subarray(at);
   return { kind: 'measurement', ...provenance, document };
+}
+
+function isSpace(c: number | undefined): boolean {
+  return c === 0x20 || c === 0x09 || c === 0x0d;
 }
 
 const OPENING = Buffer.from('{"measurement_uid"');
@@ -150,6 +160,11 @@ function parseEnd(bytes: Buffer, row: Value): EndRow | OtherRow {
   const end = JSON.parse(bytes.toString('utf8', row.start, row.end)) as EndRow;
   const isCount = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
   if (!isCount(end.rows) || !isCount(end.rejected)) throw new Error('an end row has counts of rows and rejected');
+  const { whole = [], left_out = {} } = end;
+  if (!Array.isArray(whole) || !whole.every((bucket) => typeof bucket === 'string'))
+    throw new Error('whole is a list of buckets');
+  if (typeof left_out !== 'object' || left_out === null || !Object.values(left_out).every(isCount))
+    throw new Error('left_out tells a count for each bucket');
   return { ...end, kind: 'end' };
 }
 
