@@ -173,3 +173,15 @@ t.test('what comes into the store after it was listed is compared too', async (t
   for await (const { key, bytes } of store.list(DAY)) listed.push(`${key} ${bytes}`);
   t.same(listed.sort(), [`${DAY}/a.json 8`, `${DAY}/b.json 8`]);
 });
+
+t.test(
+  'where a folder takes no new one, the run ends and names it',
+  { skip: !existsSync('/proc/self') && 'there is no /proc' },
+  (t) => {
+    const cwd = withBucket(t, { 'a.json': '{"n":1}\n' });
+    const { code, err } = shell(`timeout --signal=KILL 20 cannery backup ${RAW} /proc/nothing/store`, { cwd });
+    t.equal(code, 1);
+    t.match(err, /^cannery backup: [^\n]*\/proc\/nothing: no such file or folder\n$/);
+    t.end();
+  },
+);

@@ -13,12 +13,13 @@ import {
   readSync,
   renameSync,
   type Stats,
+  statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { describeAt, Failure, Malformed } from '../stream/errors.ts';
+import { describeAt, errno, Failure, Malformed } from '../stream/errors.ts';
 
 /** Makes a folder's names durable. */
 export function fsyncFolder(path: string): void {
@@ -30,14 +31,24 @@ export function fsyncFolder(path: string): void {
   }
 }
 
-/** mkdir -p, every new name durable. */
+/**
+ * mkdir -p, every new name durable. Not by mkdir's `recursive`: where a folder is there but takes none (ENOENT, as /proc
+ * and automounts answer), node tries again for ever.
+ */
 export function makeFolder(path: string): void {
-  const first = mkdirSync(path, { recursive: true });
-  if (first === undefined) return;
-  for (let folder = path; ; folder = dirname(folder)) {
-    fsyncFolder(dirname(folder));
-    if (folder === first || dirname(folder) === folder) return;
+  if (isFolder(path)) return;
+  const above = dirname(path);
+  if (above !== path) makeFolder(above);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if (errno(error) !== 'EEXIST' || !isFolder(path)) throw error; // another process may have made it just now
   }
+  fsyncFolder(above);
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** Writes a whole new file and fsyncs it; the folder is the caller's to fsync. */
