@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HeadObjectCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import type { Test } from 'tap';
 import { S3Mirror } from '../../src/edge/store-s3-mirror.ts';
+import { Malformed } from '../../src/stream/errors.ts';
 import { folder, type Ran, rows, shell, shellAsync } from '../lib.ts';
 import {
   Bucket,
@@ -334,18 +335,23 @@ test('a run that is killed, and run again', async (t) => {
   await complete(t, bucket, cwd);
 });
 
-test('requests that fail leave no file open', async (t) => {
-  const { bucket, relay } = await behind(t, ({ method }) => (method === 'PUT' ? { status: 503 } : 'pass'));
-  const path = join(folder(t), 'file');
-  const bytes = Buffer.alloc(12 * MiB, 'x');
-  writeFileSync(path, bytes);
+/** Sets the environment of this process, as the standard credentials are read from it. */
+function useHere(t: Test, env: Env): void {
   const kept = { ...process.env };
-  for (const [name, value] of Object.entries(bucket.env({ AWS_ENDPOINT_URL_S3: relay.endpoint })))
+  for (const [name, value] of Object.entries(env))
     if (value === undefined) delete process.env[name];
     else process.env[name] = value;
   t.teardown(() => {
     process.env = kept;
   });
+}
+
+test('requests that fail leave no file open', async (t) => {
+  const { bucket, relay } = await behind(t, ({ method }) => (method === 'PUT' ? { status: 503 } : 'pass'));
+  const path = join(folder(t), 'file');
+  const bytes = Buffer.alloc(12 * MiB, 'x');
+  writeFileSync(path, bytes);
+  useHere(t, bucket.env({ AWS_ENDPOINT_URL_S3: relay.endpoint }));
   const file = { path, bytes: bytes.length, sha256: sha256(bytes), md5: md5(bytes) };
   for (const partBytes of [5 * MiB, 100 * MiB]) {
     const store = new S3Mirror(bucket.url, { attempts: 4, partBytes });
@@ -363,4 +369,27 @@ test('requests that fail leave no file open', async (t) => {
   const open = () => readdirSync('/proc/self/fd').filter((fd) => linkOf(fd) === path).length;
   for (let n = 0; n < 100 && open() > 0; n++) await sleep(10); // closing takes a moment
   t.equal(open(), 0);
+});
+
+test('a report that is cut short after it was digested is named at once, and nothing of it stays there', async (t) => {
+  const bucket = await Bucket.make(t, server());
+  useHere(t, bucket.env());
+  const path = join(folder(t), 'file');
+  const bytes = Buffer.alloc(12 * MiB, 'x');
+  const file = { path, bytes: bytes.length, sha256: sha256(bytes), md5: md5(bytes) };
+  for (const [partBytes, cut] of [
+    [5 * MiB, 11 * MiB],
+    [100 * MiB, 11 * MiB],
+    [100 * MiB, 0],
+  ] as const) {
+    writeFileSync(path, bytes.subarray(0, cut));
+    const store = new S3Mirror(bucket.url, { attempts: 1, partBytes });
+    const started = Date.now();
+    await t.rejects(store.put('up', file), { constructor: Malformed, message: /cut short meanwhile/ });
+    t.ok(Date.now() - started < 20_000);
+    store.close();
+  }
+  t.same(await bucket.keys(), []);
+  const uploads = await bucket.client.send(new ListMultipartUploadsCommand({ Bucket: bucket.name }));
+  t.same(uploads.Uploads ?? [], []);
 });
