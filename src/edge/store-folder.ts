@@ -12,13 +12,16 @@ import type { PutResult, Store, StoredFile, StoredObject } from './store.ts';
 /** A plain folder. A file appears under its key whole and durable, or not at all. */
 export class FolderStore implements Store {
   readonly name: string;
+  #keepMode: boolean;
   /** Folders whose names were fsynced by this process. */
   #durable = new Set<string>();
   /** Folders that were swept by this process. */
   #swept = new Set<string>();
 
-  constructor(path: string) {
+  /** @param keepMode a file has no more rights than the one that it was made from */
+  constructor(path: string, keepMode = false) {
     this.name = path;
+    this.#keepMode = keepMode;
   }
 
   async put(key: string, file: StoredFile): Promise<PutResult> {
@@ -28,7 +31,8 @@ export class FolderStore implements Store {
     this.#sweep(folder);
     const temporary = join(folder, temporaryName(basename(target)));
     try {
-      await pipeline(createReadStream(file.path), createWriteStream(temporary, { flags: 'wx' }));
+      const mode = this.#keepMode ? statSync(file.path).mode & 0o666 : 0o666;
+      await pipeline(createReadStream(file.path), createWriteStream(temporary, { flags: 'wx', mode: mode | 0o400 }));
       await sync(temporary);
       // Before it has its name: what is there once is never taken away again.
       if (!(await holds(temporary, file))) throw new Failure(`${target}: read back other bytes than were stored`);
