@@ -28,9 +28,16 @@ const environment = (more: RunOptions['env']) => ({
   PATH: `${BIN}:${process.env.PATH}`,
   TZ: 'UTC',
   AWS_EC2_METADATA_DISABLED: 'true',
-  NODE_OPTIONS: undefined, // tap's own preloads would make each start three times as long
   ...more,
 });
+
+/**
+ * tap puts preloads of its own into the environment of every process that a test starts, whatever the test says. They make
+ * each start three times as long, and bring handlers of signals and a thread that cannery does not have: so the shell, or
+ * env, takes them out again.
+ */
+const PLAIN = ['-u', 'NODE_OPTIONS', process.execPath, CANNERY];
+const plainLine = (line: string) => ['-o', 'pipefail', '-c', `unset NODE_OPTIONS; ${line}`];
 
 /** Runs `cannery ARGS…` to its end. */
 export function cannery(args: string[], options: RunOptions = {}): Ran {
@@ -44,7 +51,7 @@ export function canneryBytes(
   options: RunOptions = {},
 ): { code: number | null; out: Buffer; err: string } {
   const { cwd, stdin = '', env } = options;
-  const done = spawnSync(process.execPath, [CANNERY, ...args], {
+  const done = spawnSync('env', [...PLAIN, ...args], {
     cwd,
     input: stdin,
     env: environment(env),
@@ -56,7 +63,7 @@ export function canneryBytes(
 /** Runs a line of shell, with cannery on the PATH and pipefail. */
 export function shell(line: string, options: RunOptions = {}): Ran {
   const { cwd, stdin = '', env } = options;
-  const done = spawnSync('bash', ['-o', 'pipefail', '-c', line], {
+  const done = spawnSync('bash', plainLine(line), {
     cwd,
     input: stdin,
     env: environment(env),
@@ -67,7 +74,7 @@ export function shell(line: string, options: RunOptions = {}): Ran {
 
 /** As `shell`, without blocking this process (which may be a server the line talks to). */
 export async function shellAsync(line: string, options: RunOptions = {}): Promise<Ran> {
-  const child = spawn('bash', ['-o', 'pipefail', '-c', line], { cwd: options.cwd, env: environment(options.env) });
+  const child = spawn('bash', plainLine(line), { cwd: options.cwd, env: environment(options.env) });
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   child.stdout.on('data', (piece) => out.push(piece));
@@ -165,7 +172,20 @@ export function underStrace(args: string[], inject: string, paths: string[], opt
   const only = paths.flatMap((path) => ['-P', path, '-P', join(cwd, path)]); // as calls name it, and as descriptors do
   const done = spawnSync(
     'strace',
-    ['-f', '-qq', '-o', '/dev/null', '-e', `inject=${inject}`, ...only, process.execPath, CANNERY, ...args],
+    [
+      '-f',
+      '-qq',
+      '-E',
+      'NODE_OPTIONS',
+      '-o',
+      '/dev/null',
+      '-e',
+      `inject=${inject}`,
+      ...only,
+      process.execPath,
+      CANNERY,
+      ...args,
+    ],
     { cwd, input: stdin, env: environment({ UV_THREADPOOL_SIZE: '1', ...env }) },
   );
   const err = done.stderr.toString().replace(/^strace: Requested path .*\n/gm, '');
