@@ -32,12 +32,11 @@ const environment = (more: RunOptions['env']) => ({
 });
 
 /**
- * tap puts preloads of its own into the environment of every process that a test starts, whatever the test says. They make
- * each start three times as long, and bring handlers of signals and a thread that cannery does not have: so the shell, or
- * env, takes them out again.
+ * tap puts preloads of its own into NODE_OPTIONS of every process that a test starts, whatever the test says. They make each
+ * start three times as long, and bring handlers of signals and a thread that cannery does not have: so env sets it anew.
  */
-const PLAIN = ['-u', 'NODE_OPTIONS', process.execPath, CANNERY];
-const plainLine = (line: string) => ['-o', 'pipefail', '-c', `unset NODE_OPTIONS; ${line}`];
+const nodeOptions = (more: RunOptions['env']) => `NODE_OPTIONS=${more?.NODE_OPTIONS ?? ''}`;
+const bash = (line: string, { env }: RunOptions) => [nodeOptions(env), 'bash', '-o', 'pipefail', '-c', line];
 
 /** Runs `cannery ARGS…` to its end. */
 export function cannery(args: string[], options: RunOptions = {}): Ran {
@@ -51,7 +50,7 @@ export function canneryBytes(
   options: RunOptions = {},
 ): { code: number | null; out: Buffer; err: string } {
   const { cwd, stdin = '', env } = options;
-  const done = spawnSync('env', [...PLAIN, ...args], {
+  const done = spawnSync('env', [nodeOptions(env), process.execPath, CANNERY, ...args], {
     cwd,
     input: stdin,
     env: environment(env),
@@ -63,7 +62,7 @@ export function canneryBytes(
 /** Runs a line of shell, with cannery on the PATH and pipefail. */
 export function shell(line: string, options: RunOptions = {}): Ran {
   const { cwd, stdin = '', env } = options;
-  const done = spawnSync('bash', plainLine(line), {
+  const done = spawnSync('env', bash(line, options), {
     cwd,
     input: stdin,
     env: environment(env),
@@ -74,7 +73,7 @@ export function shell(line: string, options: RunOptions = {}): Ran {
 
 /** As `shell`, without blocking this process (which may be a server the line talks to). */
 export async function shellAsync(line: string, options: RunOptions = {}): Promise<Ran> {
-  const child = spawn('bash', plainLine(line), { cwd: options.cwd, env: environment(options.env) });
+  const child = spawn('env', bash(line, options), { cwd: options.cwd, env: environment(options.env) });
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   child.stdout.on('data', (piece) => out.push(piece));
@@ -176,7 +175,7 @@ export function underStrace(args: string[], inject: string, paths: string[], opt
       '-f',
       '-qq',
       '-E',
-      'NODE_OPTIONS',
+      nodeOptions(env),
       '-o',
       '/dev/null',
       '-e',
