@@ -195,10 +195,10 @@ export class RunFinder {
       view.setUint32(at + 40, needs?.count ?? 0, true);
     }
     for (const [i, word] of words.entries()) {
-      // One of its bytes is looked for first; signs and digits are rarer than letters.
-      const rare = Math.max(0, word.search(/[^a-z"]/));
+      // Two of its bytes are looked for first; signs and digits are rarer than letters.
+      const rare = Math.max(0, word.search(/[^a-z"]./));
       const at = WORDS - TABLES + i * WORD_BYTES;
-      bytes.set([word.charCodeAt(rare), rare], at);
+      bytes.set([word.charCodeAt(rare), word.charCodeAt(rare + 1), rare], at);
       view.setUint32(at + 4, Buffer.from(word).readUInt32LE(), true);
     }
   }

@@ -9,6 +9,8 @@ const ROOM = 512 * 1024;
 export interface InPlace extends LineLimits {
   /** Called before the bytes of lines that were given are written over. */
   release(): Promise<void>;
+  /** Bytes to read into at first. @default half a megabyte */
+  room?: number;
 }
 
 /** Reads into a buffer, from `at` on and `length` bytes at most. @returns how many came; 0 at the end */
@@ -19,7 +21,7 @@ export type ReadInto = (buffer: Buffer, at: number, length: number) => number | 
  * and is good until the next one is asked for.
  */
 export async function* linesInPlace(read: ReadInto, limits: InPlace): AsyncGenerator<Line> {
-  let buffer = Buffer.allocUnsafeSlow(ROOM);
+  let buffer = Buffer.allocUnsafeSlow(limits.room ?? ROOM);
   /** Where the line under way begins, how far it was looked through, and where what was read ends. */
   let start = 0;
   let seen = 0;
@@ -73,11 +75,26 @@ export async function* linesInPlace(read: ReadInto, limits: InPlace): AsyncGener
  * whoever opened it wants it so, its stream is read from then on.
  */
 export function readerOf(fd: number, stream: () => AsyncIterable<Uint8Array>): ReadInto {
-  let chunks: AsyncIterator<Uint8Array> | undefined;
+  let other: ReadInto | undefined;
+  return (buffer, at, length) => {
+    if (other) return other(buffer, at, length);
+    try {
+      return readSync(fd, buffer, at, length, null);
+    } catch (error) {
+      if (errno(error) !== 'EAGAIN') throw error;
+    }
+    other = streamReader(stream());
+    return other(buffer, at, length);
+  };
+}
+
+/** Reads a stream. */
+export function streamReader(stream: AsyncIterable<Uint8Array>): ReadInto {
+  const chunks = stream[Symbol.asyncIterator]();
   let chunk: Uint8Array = Buffer.alloc(0);
-  const next = async (buffer: Buffer, at: number, length: number): Promise<number> => {
+  return async (buffer, at, length) => {
     while (chunk.length === 0) {
-      const { done, value } = await chunks!.next();
+      const { done, value } = await chunks.next();
       if (done) return 0;
       chunk = value;
     }
@@ -85,15 +102,5 @@ export function readerOf(fd: number, stream: () => AsyncIterable<Uint8Array>): R
     buffer.set(piece, at);
     chunk = chunk.subarray(piece.length);
     return piece.length;
-  };
-  return (buffer, at, length) => {
-    if (chunks) return next(buffer, at, length);
-    try {
-      return readSync(fd, buffer, at, length, null);
-    } catch (error) {
-      if (errno(error) !== 'EAGAIN') throw error;
-    }
-    chunks = stream()[Symbol.asyncIterator]();
-    return next(buffer, at, length);
   };
 }
