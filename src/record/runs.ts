@@ -253,6 +253,7 @@ export class BeginningFinder {
   }
 }
 
-function twentyBits(bytes: Uint8Array, at: number): number {
+/** The first twenty bits of what stands there. */
+export function twentyBits(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 12) | (bytes[at + 1]! << 4) | (bytes[at + 2]! >> 4);
 }

@@ -14,7 +14,7 @@ import {
 import { BASE64, type Base64Run, decodeRun, encodeLike, isBase64, runLength, wholeRun } from './base64.ts';
 import type { Bridge, BridgeDatabase, Endpoint } from './bridges.ts';
 import { packetSecrets } from './packets.ts';
-import { BeginningFinder, CAPITAL, DIGIT, eachRun, kind, RunFinder, room, type Wanted, WORD } from './runs.ts';
+import { BeginningFinder, CAPITAL, DIGIT, eachRun, kind, RunFinder, room, twentyBits, type Wanted, WORD } from './runs.ts';
 
 /** Why something was taken out of a text. */
 export type Rule =
@@ -106,12 +106,15 @@ export class Secrets {
   #capitals = true;
   /** Text of an address. */
   #shortest: number;
+  #plans = new Map<string, Plan>();
   /** Of the database alone. */
   #usual: Plan;
   #names: readonly string[];
 
   // What is searched for in this record, and what was found in this text.
   #own = NOTHING;
+  /** Its fingerprints. */
+  #ownBytes: Buffer[] = [];
   #plan: Plan;
   #hits: Hit[] = [];
   /** Where the last run of base64 ended. */
@@ -154,6 +157,13 @@ export class Secrets {
   }
 
   #planFor(shortest: number, fingerprints: boolean, capitals: boolean): Plan {
+    const key = `${shortest} ${fingerprints} ${capitals}`;
+    const known = this.#plans.get(key) ?? this.#planned(shortest, fingerprints, capitals);
+    this.#plans.set(key, known);
+    return known;
+  }
+
+  #planned(shortest: number, fingerprints: boolean, capitals: boolean): Plan {
     const searches: Search[] = [];
     if (Number.isFinite(shortest)) {
       searches.push({
@@ -223,11 +233,13 @@ export class Secrets {
     this.#hits = [];
     if (own === this.#own) return;
     this.#own = own;
+    this.#ownBytes = [];
     this.#plan = this.#usual;
     if (own.addresses.size + own.fingerprints.size === 0) return;
     const shortest = Math.min(this.#shortest, shortestOf(own.addresses.keys()));
     const capitals = this.#capitals && own.fingerprints.size === 0;
     this.#plan = this.#planFor(shortest, this.#hasFingerprints, capitals);
+    this.#ownBytes = [...own.fingerprints.keys()].map((digits) => Buffer.from(digits, 'hex'));
   }
 
   get #hasFingerprints(): boolean {
@@ -312,7 +324,7 @@ export class Secrets {
   }
 
   #mayBegin(beginning: number): boolean {
-    return this.#beginnings.has(beginning) || this.#own.fingerprints.size > 0;
+    return this.#beginnings.has(beginning) || this.#ownBytes.some((bytes) => twentyBits(bytes, 0) === beginning);
   }
 
   /** Forty digits, anywhere among more of them, or groups of four. */
@@ -355,13 +367,15 @@ export class Secrets {
 
   /** The 20 bytes themselves, as in the `cert=` of a bridge line. */
   #binaryFingerprints(bytes: Buffer): void {
-    const places = this.#own.fingerprints.size > 0 ? undefined : this.#beginnings.find(bytes);
+    const places = this.#beginnings.find(bytes);
     const count = places?.length ?? bytes.length - DIGITS / 2 + 1;
-    for (let i = 0; i < count; i++) {
-      const at = places?.[i] ?? i;
+    const seen = (at: number) => {
       const hash = this.#hashOf(bytes.toString('hex', at, at + DIGITS / 2));
       if (hash !== undefined) this.#hit(at, at + DIGITS / 2, 'bridge_fingerprint', Buffer.from(hash, 'hex'));
-    }
+    };
+    for (let i = 0; i < count; i++) seen(places?.[i] ?? i);
+    for (const own of this.#ownBytes)
+      for (let at = bytes.indexOf(own); at !== -1; at = bytes.indexOf(own, at + 1)) seen(at);
   }
 
   // --- base64
