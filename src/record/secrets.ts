@@ -14,7 +14,18 @@ import {
 import { BASE64, type Base64Run, decodeRun, encodeLike, isBase64, runLength, wholeRun } from './base64.ts';
 import type { Bridge, BridgeDatabase, Endpoint } from './bridges.ts';
 import { packetSecrets } from './packets.ts';
-import { BeginningFinder, CAPITAL, DIGIT, eachRun, kind, RunFinder, room, twentyBits, type Wanted, WORD } from './runs.ts';
+import {
+  BeginningFinder,
+  CAPITAL,
+  DIGIT,
+  eachRun,
+  kind,
+  RunFinder,
+  room,
+  twentyBits,
+  type Wanted,
+  WORD,
+} from './runs.ts';
 
 /** Why something was taken out of a text. */
 export type Rule =
