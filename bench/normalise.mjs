@@ -1,6 +1,7 @@
 // What bringing measurements into shape and clearing them of secrets costs, against jq, which only reads and writes them.
 //   node bench/spool.mjs --to DIR && node bench/normalise.mjs DIR [ROUNDS]
-// Pairs in turn; CPU is that of all processes of a pipe, user and system.
+// In turn; CPU is that of all processes of a pipe, user and system, on one CPU, for two that share a core (as those of
+// most virtual machines do) each count the time that they wait for the other. The last line is free to use all.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
@@ -33,10 +34,12 @@ function bridges(count) {
   return path;
 }
 
-/** Megabytes per CPU-second, and the largest memory of a process of it in MB. */
-function measure(line) {
+/** Megabytes per CPU-second. */
+function measure(line, free) {
   const script = `TIMEFORMAT='%U %S'; time ( ${line} ) < ${rows} > /dev/null`;
-  const { stderr, status } = spawnSync('bash', ['-o', 'pipefail', '-c', script], { encoding: 'utf8' });
+  const pinned = free ? [] : ['taskset', '-c', '0'];
+  const [command, ...args] = [...pinned, 'bash', '-o', 'pipefail', '-c', script];
+  const { stderr, status } = spawnSync(command, args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${line}: ${stderr}`);
   const [user, system] = stderr.trim().split('\n').at(-1).split(' ').map(Number);
   return bytes / 1e6 / (user + system);
@@ -51,10 +54,11 @@ const lines = {
   'sanitise, 10 bridges': `${cannery} sanitise --bridges ${few}`,
   'sanitise, 10,000 bridges': `${cannery} sanitise --bridges ${many}`,
   'normalise | sanitise': `${cannery} normalise | ${cannery} sanitise --bridges ${few}`,
+  'the same, on all CPUs': `${cannery} normalise | ${cannery} sanitise --bridges ${few}`,
 };
 const found = Object.fromEntries(Object.keys(lines).map((name) => [name, []]));
 for (let round = 0; round < Number(rounds); round++) {
-  for (const [name, line] of Object.entries(lines)) found[name].push(measure(line));
+  for (const [name, line] of Object.entries(lines)) found[name].push(measure(line, name.endsWith('all CPUs')));
 }
 const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
 console.log(
