@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   GetObjectCommand,
+  HeadBucketCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
   ListObjectsV2Command,
@@ -39,6 +40,7 @@ export class S3Store implements Store {
   #idleMs: number;
   /** Where the server says that the bucket is, if not where the environment says. */
   #region: string | undefined;
+  #endpoint: string | undefined;
 
   constructor(name: string, options: StoreOptions, idleMs = IDLE_MS) {
     process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
@@ -65,6 +67,34 @@ export class S3Store implements Store {
       requestHandler: { connectionTimeout: 10_000, socketTimeout: this.#idleMs },
       logger: SILENT,
     });
+  }
+
+  /** The server is asked of the library alone, by a request that is not sent. */
+  async place(): Promise<{ store: string; endpoint?: string }> {
+    this.#endpoint ??= await this.#findEndpoint();
+    return { store: this.name, ...(this.#endpoint !== undefined && { endpoint: this.#endpoint }) };
+  }
+
+  async #findEndpoint(): Promise<string | undefined> {
+    let endpoint: string | undefined;
+    const command = new HeadBucketCommand({ Bucket: this.#bucket });
+    command.middlewareStack.add(
+      () =>
+        async ({ request }) => {
+          const { protocol, hostname, port } = request as { protocol: string; hostname: string; port?: number };
+          // Of Amazon's, one region knows the buckets of all.
+          const amazon = /(^|\.)amazonaws\.com(\.cn)?$/.test(hostname);
+          endpoint = amazon ? 'aws' : `${protocol}//${hostname}${port === undefined ? '' : `:${port}`}`;
+          return { response: {}, output: { $metadata: {} } };
+        },
+      { step: 'build', priority: 'high' },
+    );
+    try {
+      await this.client.send(command);
+    } catch {
+      // What is missing, the first request will tell.
+    }
+    return endpoint;
   }
 
   async put(key: string, file: StoredFile): Promise<PutResult> {

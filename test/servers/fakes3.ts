@@ -25,6 +25,7 @@ export class FakeS3 implements Server {
   readonly accessKey = 'fake';
   readonly secretKey = 'fakefake';
   endpoint = '';
+  requests = 0;
   /** Bucket → key → object. */
   #buckets = new Map<string, Map<string, Stored>>();
 
@@ -46,6 +47,7 @@ export class FakeS3 implements Server {
   }
 
   async #receive(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    this.requests++;
     const pieces: Buffer[] = [];
     for await (const piece of req) pieces.push(piece as Buffer);
     const { status, headers, body = '' } = this.#answer(req, Buffer.concat(pieces));
