@@ -24,6 +24,10 @@ export class FolderStore implements Store {
     this.#keepMode = keepMode;
   }
 
+  async place(): Promise<{ store: string }> {
+    return { store: this.name };
+  }
+
   async put(key: string, file: StoredFile): Promise<PutResult> {
     const target = this.#path(key);
     const folder = dirname(target);
@@ -126,12 +130,17 @@ function mine(): string {
   return `.${hostname()}.`;
 }
 
+/** After which nobody writes to a file any more: its process is dead, and the number was given to another. */
+const GIVEN_UP_MS = 86_400_000;
+
 /** Gives back what killed runs on this machine left. */
 function sweepTemporaries(folder: string): void {
   for (const name of readdirSync(folder)) {
     const [, stem, pid] = /^(\..+\.)(\d+)\.[0-9a-f]{8}\.tmp$/.exec(name) ?? [];
-    if (!stem?.endsWith(mine()) || Number(pid) === process.pid || isAlive(Number(pid))) continue;
-    unlinkIfThere(join(folder, name));
+    if (!stem?.endsWith(mine())) continue;
+    const path = join(folder, name);
+    const age = Date.now() - (lstatOf(path)?.mtimeMs ?? Date.now());
+    if (!isAlive(Number(pid)) || age > GIVEN_UP_MS) unlinkIfThere(path);
   }
 }
 
