@@ -4,12 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   GetObjectCommand,
   HeadObjectCommand,
+  ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
   type S3ServiceException,
 } from '@aws-sdk/client-s3';
 import { describe, Failure, Malformed } from '../stream/errors.ts';
-import type { PutResult, Store, StoredFile, StoreOptions } from './store.ts';
+import type { PutResult, Store, StoredFile, StoredObject, StoreOptions } from './store.ts';
 
 /**
  * Connections that may fail one after the other before a request, and with it the run, ends. Each request
@@ -132,6 +133,22 @@ export class S3Store implements Store {
     } catch (error) {
       if (statusOf(error) === 404) return undefined;
       throw error;
+    }
+  }
+
+  async *walk(after: string): AsyncGenerator<StoredObject> {
+    const { Bucket, Key: Prefix } = this.#at('');
+    for (let token: string | undefined, more = true; more; ) {
+      const start = after === '' ? {} : { StartAfter: Prefix + after };
+      const place = token === undefined ? start : { ContinuationToken: token };
+      const page = await this.#retry('list', after, () =>
+        this.#client.send(new ListObjectsV2Command({ Bucket, Prefix, ...place })),
+      );
+      for (const { Key = '', Size = Number.NaN } of page.Contents ?? [])
+        yield { key: Key.slice(Prefix.length), bytes: Size };
+      token = page.NextContinuationToken;
+      more = page.IsTruncated === true;
+      if (more && token === undefined) throw new Failure(`${this.name}: the server cut its listing short`);
     }
   }
 

@@ -14,6 +14,12 @@ export interface StoredFile {
 /** `stored` now; the `same` bytes were there; `other` bytes are there and stay there. */
 export type PutResult = 'stored' | 'same' | 'other';
 
+export interface StoredObject {
+  key: string;
+  /** NaN for what is no file. */
+  bytes: number;
+}
+
 export interface Store {
   /** Canonical name, kept in the index and in outgoing.json. */
   readonly name: string;
@@ -21,6 +27,12 @@ export interface Store {
   put(key: string, file: StoredFile): Promise<PutResult>;
   /** Size in bytes; undefined where the key does not exist. */
   size(key: string): Promise<number | undefined>;
+  /**
+   * Every object, however deep, in the order of `compareKeys`.
+   * @param after  only keys behind this one; '' for all
+   * @param failed told of folders that cannot be read; their objects are left out
+   */
+  walk(after: string, failed: (folder: string, error: unknown) => void): AsyncGenerator<StoredObject>;
   /** Exactly this range. @throws Malformed naming the key where the object is missing or short */
   read(key: string, offset: number, length: number): Promise<Buffer>;
   close(): void;

@@ -1,0 +1,177 @@
+// Reads an index as fsck does: whole, in pieces, so that no reader keeps writers from tidying up, and never sure
+// that the file is well.
+import type Database from 'better-sqlite3';
+import { compareKeys } from '../record/names.ts';
+import { describe, Malformed } from '../stream/errors.ts';
+import { columnsOf, LINES, type MemberPlace, openIndex, UID } from './index-db.ts';
+
+/** A can as the index knows it. */
+export interface IndexedCan {
+  id: number;
+  /** Of the `.jsonl.gz`. */
+  key: string;
+  sha256: string | null;
+  bytes: number | null;
+  postcan_sha256: string | null;
+  postcan_bytes: number | null;
+  class: string;
+  grp: string | null;
+  generation: string | null;
+  made: number | null;
+  superseded: number;
+}
+
+/** A row of a line. */
+export interface IndexedLine {
+  linenum: number;
+  /** Id of the report; null for a line that is unreadable. */
+  report: number | null;
+  report_id: string | null;
+  input: string | null;
+  measurement_uid: string | null;
+  /** 16 hex digits; null in cans that others made. */
+  hash: string | null;
+  unreadable: number;
+}
+
+/** The index's own file is damaged. */
+export class IndexDamage extends Malformed {}
+
+const PAGE = 500;
+
+export class IndexAudit {
+  readonly path: string;
+  #db: Database.Database;
+  #store: string;
+  #statements = new Map<string, Database.Statement>();
+  #canColumns: string;
+
+  /** @param store cans of this one alone are looked at */
+  constructor(path: string, store: string) {
+    this.path = path;
+    this.#store = store;
+    this.#db = openIndex(path);
+    const known = this.#ask(() => columnsOf(this.#db, 'can'));
+    const newer = ['bytes', 'postcan_sha256', 'postcan_bytes'].map((name) =>
+      known.includes(name) ? name : `NULL AS ${name}`,
+    );
+    this.#canColumns = `id, s3path AS key, sha256, class, grp, generation, made, superseded, ${newer.join()}`;
+  }
+
+  #sql(text: string): Database.Statement {
+    let statement = this.#statements.get(text);
+    if (!statement) this.#statements.set(text, (statement = this.#db.prepare(text)));
+    return statement;
+  }
+
+  /** @throws IndexDamage */
+  #ask<T>(question: () => T): T {
+    try {
+      return question();
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (!/^SQLITE_(?:CORRUPT|NOTADB|IOERR|ERROR)/.test(code ?? '')) throw error;
+      throw new IndexDamage(`${this.path}: damaged: ${describe(error)}`);
+    }
+  }
+
+  /** Cans of each store. */
+  stores(): { store: string; cans: number }[] {
+    return this.#ask(() =>
+      this.#sql('SELECT store, count(*) AS cans FROM can GROUP BY store ORDER BY store').all(),
+    ) as { store: string; cans: number }[];
+  }
+
+  /** Cans by key, behind one. @throws IndexDamage */
+  *cans(after: string): Generator<IndexedCan> {
+    for (let last = after; ; ) {
+      // Not one long read: the write-ahead log of a pipeline at work could not be emptied meanwhile.
+      const page = this.#ask(() =>
+        this.#sql(
+          `SELECT ${this.#canColumns} FROM can WHERE s3path > ? AND store = ? ORDER BY s3path LIMIT ${PAGE}`,
+        ).all(last, this.#store),
+      ) as IndexedCan[];
+      for (const can of page) {
+        if (typeof can.key !== 'string' || compareKeys(can.key, last) <= 0)
+          throw new IndexDamage(`${this.path}: damaged: its cans are not in order`);
+        last = can.key;
+        yield can;
+      }
+      if (page.length < PAGE) return;
+    }
+  }
+
+  /** A can as it is now. */
+  can(key: string): IndexedCan | undefined {
+    return this.#ask(() =>
+      this.#sql(`SELECT ${this.#canColumns} FROM can WHERE s3path = ? AND store = ?`).get(key, this.#store),
+    ) as IndexedCan | undefined;
+  }
+
+  /** How many rows a can has, and the number of its last line. */
+  extent(can: number): { rows: number; last: number | null } {
+    const range = [can * LINES, (can + 1) * LINES];
+    return this.#ask(() =>
+      this.#sql(`SELECT count(*) AS rows, max(id) & ${LINES - 1} AS last FROM line WHERE id >= ? AND id < ?`).get(
+        range,
+      ),
+    ) as { rows: number; last: number | null };
+  }
+
+  /** Rows of a can, from one line on. */
+  *lines(can: number, from = 0, to = LINES): Generator<IndexedLine> {
+    const end = can * LINES + to;
+    for (let next = can * LINES + from; ; ) {
+      const page = this.#ask(() =>
+        this.#sql(
+          `SELECT line.id & ${LINES - 1} AS linenum, report, report_id, input, ${UID} AS measurement_uid,
+             CASE WHEN hash IS NOT NULL THEN lower(hex(hash)) END AS hash, unreadable
+           FROM line JOIN can ON can.id = line.id >> 24 LEFT JOIN report ON report.id = line.report
+           WHERE line.id >= ? AND line.id < ? ORDER BY line.id LIMIT ${PAGE}`,
+        ).all(next, end),
+      ) as IndexedLine[];
+      yield* page;
+      if (page.length < PAGE) return;
+      next = can * LINES + page.at(-1)!.linenum + 1;
+    }
+  }
+
+  members(can: number): MemberPlace[] {
+    return this.#ask(() =>
+      this.#sql('SELECT first_line, offset, length FROM member WHERE can = ? ORDER BY first_line').all(can),
+    ) as MemberPlace[];
+  }
+
+  /** What SQLite itself finds. @param full compares every index with its table too */
+  *integrity(full: boolean): Generator<string> {
+    const check = full ? 'integrity_check' : 'quick_check';
+    const found = this.#ask(() => this.#db.pragma(`${check}(100)`)) as Record<string, string>[];
+    for (const row of found) {
+      const text = row[check]!;
+      if (text !== 'ok') yield `${this.path}: ${text.replaceAll('\n', '; ')}`;
+    }
+  }
+
+  /** Lines and members of cans that are not there, a can at a time. */
+  *orphans(): Generator<string> {
+    const tables = {
+      line: 'SELECT id >> 24 FROM line WHERE id >= ? ORDER BY id LIMIT 1',
+      member: 'SELECT can FROM member WHERE can >= ? ORDER BY can LIMIT 1',
+    };
+    for (const [table, text] of Object.entries(tables)) {
+      const step = table === 'line' ? LINES : 1;
+      for (let from = Number.MIN_SAFE_INTEGER; ; ) {
+        const can = this.#ask(() => this.#sql(text).pluck().get(from)) as number | undefined;
+        if (can === undefined) break;
+        if (this.#ask(() => this.#sql('SELECT 1 FROM can WHERE id = ?').get(can)) === undefined)
+          yield `${this.path}: rows of table ${table} belong to can ${can}, which is not there`;
+        from = (can + 1) * step;
+        if (!Number.isSafeInteger(from)) break;
+      }
+    }
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}
