@@ -163,7 +163,7 @@ export class CanReader {
     const lines = new CanLines({ key, known, found, posts, beside, sink, options: this.#options, stage: this.#stage });
     if (jsonl) await lines.read(jsonl.read(), (offset) => this.#bytes(key, stored.jsonl, offset)!);
     await posts.drain();
-    if (lines.complete) await beside.end(lines.count);
+    if (jsonl && lines.complete) await beside.end(lines.count);
     this.#stage.tally('lines', lines.count);
     this.#stage.tally('posts', posts.count);
     if (posts.broken !== undefined) found.add('broken', postcanKey, posts.broken);
@@ -239,10 +239,11 @@ class CanLines {
   }
 
   async read(source: Bytes, reopen: (offset: number) => Bytes): Promise<void> {
-    const { key, options } = this.#context;
+    const { key, options, known } = this.#context;
+    const gzip = known !== undefined && known.can.class !== 'foreign';
     const after = (offset: number) => this.#indexed.find((place) => place.offset > offset);
     try {
-      for await (const piece of canLines(source, { maxLine: options.maxLine, reopen, after })) {
+      for await (const piece of canLines(source, { maxLine: options.maxLine, gzip, reopen, after })) {
         if (piece.kind === 'line') await this.#line(piece.line, piece.ended);
         else if (piece.kind === 'member') this.#begin(piece.member, piece.aligned);
         else await this.#break(piece);
@@ -330,7 +331,7 @@ class CanLines {
       uid = uidOfMember(post.name) ?? (strict ? null : uid);
       if (is && strict && row.measurement_uid !== uid)
         found.line('row', key, linenum, 'its row has another measurement_uid than its post');
-      if (is && strict && Boolean(row.unreadable) !== unreadable)
+      if (is && strict && facts.empty && Boolean(row.unreadable) !== unreadable)
         found.line('row', key, linenum, 'its row does not tell whether its post can be read');
     }
     const { report_id, input } = unreadable || !facts.keys ? NO_KEYS : facts.keys;
@@ -340,7 +341,7 @@ class CanLines {
     sink?.row(made);
   }
 
-  /** @returns true for a post that can be read */
+  /** @returns true where the line is what can be read of the post */
   #compare(linenum: number, line: Buffer, facts: LineFacts, post: Post, strict: boolean, is: boolean): boolean {
     const { key, found, options, stage } = this.#context;
     const { maxDepth, maxLine: maxBytes } = options;
@@ -360,7 +361,7 @@ class CanLines {
     // Others write the content anew, and have no line for YAML.
     const alike = facts.empty || (report_id === facts.keys?.report_id && input === facts.keys.input);
     const same = strict ? given.line.equals(line) : alike;
-    if (same) return true;
+    if (same) return strict || !facts.empty || given.line.equals(NO_LINE);
     // How YAML is written as JSON may change from version to version; the index vouches for the line then.
     if (is && isYaml(post.bytes)) stage.tally('yaml_differs');
     else found.line('post', key, linenum, 'not the content of its post');
@@ -529,7 +530,7 @@ class RowsBeside {
 }
 
 async function* rowsIn(source: Bytes, maxLine: number): AsyncGenerator<IndexRow> {
-  for await (const piece of canLines(source, { maxLine })) {
+  for await (const piece of canLines(source, { maxLine, gzip: true })) {
     if (piece.kind === 'break') throw new Malformed(piece.reason);
     if (piece.kind !== 'line') continue;
     const row = JSON.parse(piece.line.toString()) as IndexRow;

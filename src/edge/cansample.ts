@@ -64,7 +64,7 @@ export class CanSampler {
     try {
       const bytes = await this.#store.read(key, offset, length);
       this.#stage.tally('bytes_in', length);
-      for await (const piece of canLines(once(bytes), { maxLine: this.#options.maxLine })) {
+      for await (const piece of canLines(once(bytes), { maxLine: this.#options.maxLine, gzip: true })) {
         if (piece.kind === 'member') whole++;
         if (piece.kind === 'break') throw new Malformed(piece.reason);
         if (piece.kind !== 'line') continue;
@@ -91,7 +91,7 @@ export class CanSampler {
     let linenum = 0;
     try {
       const source = this.#stage.count(objectBytes(this.#store, can.key, 0, size));
-      for await (const piece of canLines(source, { maxLine: this.#options.maxLine })) {
+      for await (const piece of canLines(source, { maxLine: this.#options.maxLine, gzip: false })) {
         if (piece.kind === 'break') throw new Malformed(piece.reason);
         if (piece.kind !== 'line' || linenum++ < row.linenum) continue;
         checkRow(found, can.key, factsOf(piece.line), row);

@@ -8,7 +8,7 @@ import { besideKey, type CanRead, CanReader, faultOfFile, type Indexed } from '.
 import { CanSampler } from './cansample.ts';
 import { type FindingKind, Findings, tell } from './findings.ts';
 import { IndexAudit, IndexDamage, type IndexedCan } from './index-audit.ts';
-import { untilInterrupted } from './interrupt.ts';
+import { untilInterrupted, type Whole } from './interrupt.ts';
 import { checkLocal, type LocalCan, leftovers, localCans } from './localcans.ts';
 import { type CanFile, Outgoing } from './outgoing.ts';
 import { type NewCan, NewIndex } from './rebuild.ts';
@@ -86,7 +86,7 @@ export class Fsck {
       if (rebuild !== undefined) this.#index = new NewIndex(rebuild, storeName);
       await untilInterrupted(
         () => this.#stop(),
-        () => this.#all(),
+        (whole) => this.#all(whole),
       );
     } catch (error) {
       this.#stop();
@@ -118,15 +118,17 @@ export class Fsck {
     this.#stage.say(`${this.#audit!.path}: ${cans} cans of other stores are not looked at (${names})`);
   }
 
-  async #all(): Promise<void> {
+  async #all(whole: Whole): Promise<void> {
     const locals = new Findings();
     const cans = this.#outgoing ? localCans(this.#outgoing, locals) : [];
     try {
       if (this.#settings.after === '') await this.#tellWhole(locals);
       const check = (entry: Entry) => this.#check(entry);
       for await (const { key, found } of orderedMap(this.#entries(cans), check, { concurrency: this.#settings.jobs })) {
-        await tell(this.#stage, found.list);
-        this.#done = key;
+        await whole(async () => {
+          await tell(this.#stage, found.list);
+          this.#done = key;
+        });
       }
     } catch (error) {
       if (!(error instanceof IndexDamage)) throw error;
@@ -143,6 +145,7 @@ export class Fsck {
     const found = new Findings();
     if (this.#audit) {
       for (const reason of this.#audit.integrity(this.#settings.deep)) found.add('index', null, reason);
+      for (const reason of this.#audit.schema()) found.add('index', null, reason);
       for (const reason of this.#audit.orphans()) found.add('index', null, reason);
     }
     if (this.#outgoing) leftovers(this.#outgoing, found);
@@ -192,23 +195,25 @@ export class Fsck {
     // Before the first wait: ids follow the order of keys.
     const made = files.jsonl === undefined ? undefined : this.#index?.can(key);
 
+    if (indexed) await this.#asking(indexed, found, () => checkEntry(indexed, found));
     await this.#checkPresence(files, indexed, local, found);
     this.#checkSizes(files, indexed, local, found);
     if (local && this.#outgoing) await checkLocal(this.#outgoing, local, this.#settings.deep, found);
     const { deep, rebuild } = this.#settings;
     if (deep || rebuild !== undefined) await this.#read(files, indexed, local, found, made);
     else if (indexed && !indexed.can.superseded && files.jsonl !== undefined && !found.has('size'))
-      await this.#sample(indexed, files.jsonl, found);
+      await this.#asking(indexed, found, () => this.#sampler.read(indexed, files.jsonl!, found));
     if (indexed && !indexed.can.superseded && found.has(...OF_ROWS) && indexed.audit.can(key)?.superseded)
       found.forget(...OF_ROWS);
   }
 
-  async #sample(indexed: Indexed, size: number, found: Findings): Promise<void> {
+  /** Does what asks the index about one can. */
+  async #asking({ can }: Indexed, found: Findings, task: () => Promise<void> | void): Promise<void> {
     try {
-      await this.#sampler.read(indexed, size, found);
+      await task();
     } catch (error) {
       if (!(error instanceof IndexDamage)) throw error;
-      found.add('index', indexed.can.key, error.message);
+      found.add('index', can.key, error.message);
     }
   }
 
@@ -367,6 +372,23 @@ export class Fsck {
     index.finish();
     await tell(this.#stage, found.list);
   }
+}
+
+/** What the index tells of a can against its name. */
+function checkEntry({ audit, can: known }: Indexed, found: Findings): void {
+  const { key, class: zone, cc, test, grp, made, generation, superseded } = known;
+  const name = parseKey(key)?.can;
+  const classes = name?.kind === 'hour' ? ['as-received'] : ['unsanitised', 'sanitised'];
+  if (zone !== 'foreign' && !(name && classes.includes(zone))) found.add('index', key, `a can of class '${zone}'`);
+  // Cans that came in by a table of others have neither.
+  const isPlaced = cc === null && test === null ? zone === 'foreign' : cc === name?.cc && test === name?.test;
+  if (!isPlaced) found.add('index', key, 'its country or test is not that of its name');
+  const group = name?.kind === 'day' ? `${name.day}_${name.cc}_${name.test}` : null;
+  const isGrouped = grp === null || grp === group;
+  const isGeneration = group !== null || (made === null && generation === null && !superseded);
+  if (!isGrouped || !isGeneration) found.add('index', key, 'its group or generation is not one that its name can have');
+  const rows = superseded ? audit.extent(known.id).rows : 0;
+  if (rows > 0) found.add('index', key, `superseded, but it has ${rows} rows`);
 }
 
 interface Told {

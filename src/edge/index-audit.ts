@@ -1,9 +1,9 @@
 // Reads an index as fsck does: whole, in pieces, so that no reader keeps writers from tidying up, and never sure
 // that the file is well.
-import type Database from 'better-sqlite3';
+import Database from 'better-sqlite3';
 import { compareKeys } from '../record/names.ts';
 import { describe, Malformed } from '../stream/errors.ts';
-import { columnsOf, LINES, type MemberPlace, openIndex, UID } from './index-db.ts';
+import { columnsOf, createTables, isAdded, LINES, type MemberPlace, openIndex, UID } from './index-db.ts';
 
 /** A can as the index knows it. */
 export interface IndexedCan {
@@ -15,6 +15,8 @@ export interface IndexedCan {
   postcan_sha256: string | null;
   postcan_bytes: number | null;
   class: string;
+  cc: string | null;
+  test: string | null;
   grp: string | null;
   generation: string | null;
   made: number | null;
@@ -32,6 +34,23 @@ export interface IndexedLine {
   /** 16 hex digits; null in cans that others made. */
   hash: string | null;
   unreadable: number;
+}
+
+interface SchemaObject {
+  type: string;
+  name: string;
+  sql: string;
+}
+
+/** Definitions that differ in added columns alone, wherever these stand. */
+function isAltered(one: string, other: string): boolean {
+  const parts = (sql: string) =>
+    sql
+      .replace(/\s+/g, ' ')
+      .split(/[(),] ?|$/)
+      .map((part) => part.trim())
+      .filter((part) => part !== '' && !isAdded(part.split(' ')[0]!));
+  return parts(one).join() === parts(other).join();
 }
 
 /** The index's own file is damaged. */
@@ -55,7 +74,7 @@ export class IndexAudit {
     const newer = ['bytes', 'postcan_sha256', 'postcan_bytes'].map((name) =>
       known.includes(name) ? name : `NULL AS ${name}`,
     );
-    this.#canColumns = `id, s3path AS key, sha256, class, grp, generation, made, superseded, ${newer.join()}`;
+    this.#canColumns = `id, s3path AS key, sha256, class, cc, test, grp, generation, made, superseded, ${newer.join()}`;
   }
 
   #sql(text: string): Database.Statement {
@@ -150,6 +169,20 @@ export class IndexAudit {
       const text = row[check]!;
       if (text !== 'ok') yield `${this.path}: ${text.replaceAll('\n', '; ')}`;
     }
+  }
+
+  /** Tables, indexes and views that are not as an index has them; others may have been added. */
+  *schema(): Generator<string> {
+    const objects = 'SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL';
+    const ours = new Database(':memory:');
+    createTables(ours);
+    const there = this.#ask(() => this.#sql(objects).all()) as SchemaObject[];
+    for (const { type, name, sql } of ours.prepare(objects).all() as SchemaObject[]) {
+      const found = there.find((one) => one.name === name && one.type === type);
+      if (found?.sql === sql || (!found && isAdded(name))) continue;
+      if (!found || !isAltered(found.sql, sql)) yield `${this.path}: damaged: its ${type} ${name} is not as it must be`;
+    }
+    ours.close();
   }
 
   /** Lines and members of cans that are not there, a can at a time. */

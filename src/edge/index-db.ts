@@ -482,6 +482,11 @@ export function createTables(db: Database.Database): void {
 const ADDED = ['bytes INTEGER', 'postcan_sha256 TEXT', 'postcan_bytes INTEGER'];
 const GROUP_INDEX = 'CREATE INDEX IF NOT EXISTS can_grp ON can (grp) WHERE grp IS NOT NULL';
 
+/** True for what an older index may lack. */
+export function isAdded(name: string): boolean {
+  return name === 'can_grp' || ADDED.some((column) => column.startsWith(`${name} `));
+}
+
 function isOld(db: Database.Database): boolean {
   const group = db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'can_grp'").get();
   return group === undefined || lacking(db).length > 0;

@@ -149,6 +149,8 @@ export type Piece =
 
 export interface LineOptions {
   maxLine: number;
+  /** What is no gzip is broken; else its bytes are taken for the text. */
+  gzip: boolean;
   /** Reads on from an offset. */
   reopen?: (offset: number) => Bytes;
   /** The first member behind an offset that the index knows. */
@@ -160,7 +162,8 @@ export async function* canLines(source: Bytes, options: LineOptions): AsyncGener
   const first = new ByteReader(source);
   let reader = first;
   const cutter = new LineCutter(options.maxLine);
-  if ((await reader.peek(2)).length > 0 && !isGzip(await reader.peek(2))) {
+  const head = await reader.peek(2);
+  if (!options.gzip && head.length > 0 && !isGzip(head)) {
     try {
       for (let text = await reader.chunk(); text; text = await reader.chunk()) yield* cutter.push(text);
       yield* cutter.end();

@@ -53,8 +53,8 @@ export class NewIndex {
     } catch (error) {
       throw this.#failure(error);
     }
-    // A run that fails begins anew: nothing of this needs to survive before its end.
-    this.#db.pragma('journal_mode = OFF');
+    // A run that fails begins anew: nothing of this needs to survive before its end. Of a new file the journal is empty.
+    this.#db.pragma('journal_mode = MEMORY');
     this.#db.pragma('synchronous = OFF');
     this.#db.pragma('locking_mode = EXCLUSIVE');
     this.#db.pragma('cache_size = -64000');
@@ -190,9 +190,9 @@ export class NewCan implements RowSink {
     const names = Object.keys(facts) as (keyof typeof facts)[];
     const set = names.map((name) => `${name} = ?`).join();
     this.#run(`UPDATE can SET ${set} WHERE id = ?`, ...names.map((name) => facts[name]), this.#id);
-    for (const { first_line, offset, length } of members)
-      this.#run('INSERT INTO member VALUES (?, ?, ?, ?)', this.#id, first_line, offset, length);
     if (facts.superseded) this.drop(0);
+    for (const { first_line, offset, length } of facts.superseded ? [] : members)
+      this.#run('INSERT INTO member VALUES (?, ?, ?, ?)', this.#id, first_line, offset, length);
   }
 }
 
