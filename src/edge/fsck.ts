@@ -1,6 +1,6 @@
 // Store, index and local cans in one pass over their keys: what one of them has and another has not, and what does
 // not agree where they all have it. With it goes the making of a new index from what is read.
-import { type CanName, POSTCAN_EXT, parseKey } from '../record/names.ts';
+import { type CanName, canName, POSTCAN_EXT, parseKey } from '../record/names.ts';
 import { Failure } from '../stream/errors.ts';
 import { orderedMap } from '../stream/ordered.ts';
 import type { Stage } from '../stream/stage.ts';
@@ -242,8 +242,14 @@ export class Fsck {
 
     if (!this.#audit || indexed || !(hasLines || hasPosts)) return;
     if (local?.state === 'indexed') found.add('outgoing', key, 'indexed: the index does not know it');
-    else if (local?.state !== 'ready' && local?.state !== 'sent')
+    else if (!this.#isUnderWay(can, local))
       found.add('surplus', hasLines ? key : postcanKey, 'the index does not know it');
+  }
+
+  /** It may have been packed after the outgoing folder was looked at. */
+  #isUnderWay(can: CanName | undefined, local: LocalCan | undefined): boolean {
+    const state = local?.state ?? (can && this.#outgoing?.find(canName(can))?.state);
+    return state === 'ready' || state === 'sent' || (state === 'indexed' && !local);
   }
 
   async #askAgain(files: Stored, half: 'jsonl' | 'postcan', key: string, found: Findings): Promise<void> {

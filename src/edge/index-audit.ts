@@ -156,9 +156,13 @@ export class IndexAudit {
   }
 
   members(can: number): MemberPlace[] {
-    return this.#ask(() =>
+    const members = this.#ask(() =>
       this.#sql('SELECT first_line, offset, length FROM member WHERE can = ? ORDER BY first_line').all(can),
     ) as MemberPlace[];
+    const isPlace = ({ first_line, offset, length }: MemberPlace) =>
+      [first_line, offset, length].every((n) => Number.isSafeInteger(n) && n >= 0) && first_line < LINES;
+    if (!members.every(isPlace)) throw new IndexDamage(`${this.path}: damaged: a gzip member without a place`);
+    return members;
   }
 
   /** What SQLite itself finds. @param full compares every index with its table too */
