@@ -340,7 +340,10 @@ function everything(t: Test) {
   }
   files.push(...run('cannery ls store --kind all'));
   const rejects = rows(readFileSync(join(cwd, 'rejects'), 'utf8'));
-  return { cwd, files, measured, manifests, lines, cans, rejects, purpose: json('outgoing/outgoing.json') };
+  rmSync(join(cwd, 'store/raw/20240201/10/DE'), { recursive: true });
+  const findings = run('cannery fsck --store store --index jsonl.sqlite', 3);
+  const purpose = json('outgoing/outgoing.json');
+  return { cwd, files, measured, manifests, lines, cans, rejects, findings, purpose };
 }
 
 t.test('cannery-rows(5) has the members of real rows', (t) => {
@@ -351,6 +354,10 @@ t.test('cannery-rows(5) has the members of real rows', (t) => {
   t.same([...keys(end), 'sanitised'].sort(), members('End row'), 'end row');
   t.same(keys(...real.cans), members('Can rows'), 'can rows');
   t.same(keys(...real.rejects), members('Reject rows'), 'reject rows');
+  t.same(keys(...real.findings), members('Finding rows'), 'finding rows');
+  const kinds = readFileSync(join(ROOT, 'src/edge/findings.ts'), 'utf8').matchAll(/^ {2}\| '(\w+)'/gm);
+  const told = FORMATS.get('Finding rows')!.flatMap((line) => /^\.IP \\fB(\w+)\\fR/.exec(line)?.[1] ?? []);
+  t.same(told.sort(), [...kinds].map(([, kind]) => kind).sort(), 'kinds of findings');
   t.same(keys(...real.lines), members('rows.jsonl'), 'rows.jsonl');
   t.same(keys(...real.manifests), members('can.json'), 'can.json');
   t.same(keys(real.purpose), members('outgoing.json'), 'outgoing.json');
