@@ -1,5 +1,5 @@
 // Plain files, done durably: what is written is fsynced, and so is the folder that names it.
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -13,12 +13,13 @@ import {
   readSync,
   renameSync,
   type Stats,
+  statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { Malformed } from '../stream/errors.ts';
+import { describeAt, errno, Failure, Malformed } from '../stream/errors.ts';
 
 /** Makes a folder's names durable. */
 export function fsyncFolder(path: string): void {
@@ -30,14 +31,24 @@ export function fsyncFolder(path: string): void {
   }
 }
 
-/** mkdir -p, every new name durable. */
+/**
+ * mkdir -p, every new name durable. Not by mkdir's `recursive`: where a folder is there but takes none (ENOENT, as /proc
+ * and automounts answer), node tries again for ever.
+ */
 export function makeFolder(path: string): void {
-  const first = mkdirSync(path, { recursive: true });
-  if (first === undefined) return;
-  for (let folder = path; ; folder = dirname(folder)) {
-    fsyncFolder(dirname(folder));
-    if (folder === first || dirname(folder) === folder) return;
+  if (isFolder(path)) return;
+  const above = dirname(path);
+  if (above !== path) makeFolder(above);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if (errno(error) !== 'EEXIST' || !isFolder(path)) throw error; // another process may have made it just now
   }
+  fsyncFolder(above);
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** Writes a whole new file and fsyncs it; the folder is the caller's to fsync. */
@@ -123,20 +134,24 @@ export interface FileRead {
   identity: FileIdentity;
 }
 
-/**
- * Reads a regular file whole, following no link.
- * @throws Malformed for a link, a folder, a file over `max` bytes or one that changed meanwhile; errno errors
- */
-export async function readRegularFile(path: string, max: number): Promise<FileRead> {
-  let handle: FileHandle;
+/** Opens a regular file, following no link. @throws Malformed for anything else; errno errors */
+async function openRegular(path: string): Promise<FileHandle> {
   try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ELOOP') throw new Malformed('a symbolic link, not followed');
     if (code === 'ENXIO') throw new Malformed('not a regular file');
     throw error;
   }
+}
+
+/**
+ * Reads a regular file whole, following no link.
+ * @throws Malformed for a link, a folder, a file over `max` bytes or one that changed meanwhile; errno errors
+ */
+export async function readRegularFile(path: string, max: number): Promise<FileRead> {
+  const handle = await openRegular(path);
   try {
     const before = await handle.stat({ bigint: true });
     if (!before.isFile()) throw new Malformed('not a regular file');
@@ -157,6 +172,82 @@ export async function readRegularFile(path: string, max: number): Promise<FileRe
   } finally {
     await handle.close();
   }
+}
+
+export interface FileDigest {
+  bytes: number;
+  sha256: string;
+  identity: FileIdentity;
+  /** Permission bits. */
+  mode: number;
+}
+
+const PIECE = 1024 * 1024;
+
+/**
+ * Reads a regular file of any length from end to end, following no link.
+ * @param each is given every piece, which is used again after it
+ * @throws Malformed for a link, a folder or a file that changed meanwhile; errno errors
+ */
+export async function digestRegularFile(path: string, each?: (piece: Buffer) => Promise<unknown>): Promise<FileDigest> {
+  const handle = await openRegular(path);
+  try {
+    const before = await handle.stat({ bigint: true });
+    if (!before.isFile()) throw new Malformed('not a regular file');
+    const hash = createHash('sha256');
+    const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(PIECE, Number(before.size))));
+    let bytes = 0;
+    while (BigInt(bytes) <= before.size) {
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, bytes);
+      if (bytesRead === 0) break;
+      const piece = buffer.subarray(0, bytesRead);
+      hash.update(piece);
+      await each?.(piece);
+      bytes += bytesRead;
+    }
+    const after = await handle.stat({ bigint: true });
+    if (BigInt(bytes) !== before.size || after.size !== before.size || after.mtimeNs !== before.mtimeNs)
+      throw new Malformed('changed while it was read');
+    const { dev, ino, size, mtimeNs } = before;
+    const mode = Number(before.mode) & 0o777;
+    return { bytes, sha256: hash.digest('hex'), identity: { dev, ino, size, mtimeNs }, mode };
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Copies a regular file to a new name, durably, with its time and permissions (who could not read it still cannot), and
+ * reads the copy back. What is wrong with the original is thrown as by `digestRegularFile`; no copy is left then.
+ * @throws Failure where the copy cannot be written, or is read back with other bytes
+ */
+export async function copyVerified(from: string, to: string): Promise<FileDigest> {
+  const here = <T>(task: Promise<T>) => task.catch((error) => failAt(to, error));
+  const copy = await here(open(to, 'wx', 0o600));
+  let done = false;
+  try {
+    const original = await digestRegularFile(from, (piece) => here(writeWhole(copy, piece)));
+    const seconds = Number(original.identity.mtimeNs / 1000n) / 1e6;
+    await here(copy.utimes(seconds, seconds));
+    await here(copy.chmod(original.mode | 0o400)); // by a group's right alone its new owner could not read it back
+    await here(copy.sync());
+    const { sha256 } = await here(digestRegularFile(to));
+    if (sha256 !== original.sha256) throw new Failure(`${to}: read back other bytes than were written`);
+    done = true;
+    return original;
+  } finally {
+    await copy.close();
+    if (!done) unlinkIfThere(to);
+  }
+}
+
+async function writeWhole(file: FileHandle, bytes: Buffer): Promise<void> {
+  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten;
+}
+
+/** An error of a path that is ours to write: every other item would meet it too. */
+export function failAt(path: string, error: unknown): never {
+  throw new Failure(`${path}: ${describeAt(path, error)}`);
 }
 
 export function isSameFile(path: string, identity: FileIdentity): boolean {

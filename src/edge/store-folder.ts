@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, createWriteStream, type Dirent, linkSync, readdirSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -6,28 +6,34 @@ import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { compareKeys } from '../record/names.ts';
 import { errno, Failure, Malformed } from '../stream/errors.ts';
-import { exists, fsyncFolder, makeFolder, readRange, unlinkIfThere } from './files.ts';
+import { exists, fsyncFolder, lstatOf, makeFolder, readRange, unlinkIfThere } from './files.ts';
 import { digestFile } from './outgoing.ts';
 import type { PutResult, Store, StoredFile, StoredObject } from './store.ts';
 
 /** A plain folder. A file appears under its key whole and durable, or not at all. */
 export class FolderStore implements Store {
   readonly name: string;
+  #keepMode: boolean;
   /** Folders whose names were fsynced by this process. */
   #durable = new Set<string>();
+  /** Folders that were swept by this process. */
+  #swept = new Set<string>();
 
-  constructor(path: string) {
+  /** @param keepMode a file has no more rights than the one that it was made from */
+  constructor(path: string, keepMode = false) {
     this.name = path;
+    this.#keepMode = keepMode;
   }
 
   async put(key: string, file: StoredFile): Promise<PutResult> {
     const target = this.#path(key);
     const folder = dirname(target);
     makeFolder(folder);
-    sweepTemporaries(folder, basename(target));
+    this.#sweep(folder);
     const temporary = join(folder, temporaryName(basename(target)));
     try {
-      await pipeline(createReadStream(file.path), createWriteStream(temporary, { flags: 'wx' }));
+      const mode = this.#keepMode ? statSync(file.path).mode & 0o666 : 0o666;
+      await pipeline(createReadStream(file.path), createWriteStream(temporary, { flags: 'wx', mode: mode | 0o400 }));
       await sync(temporary);
       // Before it has its name: what is there once is never taken away again.
       if (!(await holds(temporary, file))) throw new Failure(`${target}: read back other bytes than were stored`);
@@ -46,6 +52,11 @@ export class FolderStore implements Store {
     return 'stored';
   }
 
+  #sweep(folder: string): void {
+    if (!this.#swept.has(folder)) sweepTemporaries(folder);
+    this.#swept.add(folder);
+  }
+
   /** The names from the store down to a folder: another process may have made them a moment ago. */
   #makeDurable(folder: string): void {
     fsyncFolder(folder);
@@ -53,6 +64,20 @@ export class FolderStore implements Store {
       this.#durable.add(above);
       above = dirname(above);
       fsyncFolder(above);
+    }
+  }
+
+  async holds(key: string, file: StoredFile): Promise<boolean> {
+    return holds(this.#path(key), file);
+  }
+
+  async *list(folder: string): AsyncGenerator<StoredObject> {
+    const path = this.#path(folder);
+    if (!exists(path)) return;
+    this.#sweep(path); // where all is there, nothing will be put
+    for (const name of readdirSync(path)) {
+      const stat = lstatOf(join(path, name));
+      if (stat) yield { key: `${folder}/${name}`, bytes: stat.isFile() ? stat.size : Number.NaN };
     }
   }
 
@@ -122,16 +147,20 @@ async function holds(path: string, file: StoredFile): Promise<boolean> {
 
 /** The name tells whose temporary file it is, so that one of a dead process can be told from one in the making. */
 function temporaryName(base: string): string {
-  return `.${base}.${hostname()}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  const stem = Buffer.byteLength(base) > 100 ? createHash('sha256').update(base).digest('hex') : base; // 255 in all
+  return `.${stem}${mine()}${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
 }
 
-/** Gives back what a killed upload of the same file left. */
-function sweepTemporaries(folder: string, base: string): void {
-  const mine = `.${base}.${hostname()}.`;
+function mine(): string {
+  return `.${hostname()}.`;
+}
+
+/** Gives back what killed runs on this machine left. */
+function sweepTemporaries(folder: string): void {
   for (const name of readdirSync(folder)) {
-    if (!name.startsWith(mine) || !name.endsWith('.tmp')) continue;
-    const pid = Number(name.slice(mine.length).split('.')[0]);
-    if (pid !== process.pid && !isAlive(pid)) unlinkIfThere(join(folder, name));
+    const [, stem, pid] = /^(\..+\.)(\d+)\.[0-9a-f]{8}\.tmp$/.exec(name) ?? [];
+    if (!stem?.endsWith(mine()) || Number(pid) === process.pid || isAlive(Number(pid))) continue;
+    unlinkIfThere(join(folder, name));
   }
 }
 

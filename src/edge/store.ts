@@ -18,6 +18,8 @@ export interface StoredObject {
   key: string;
   /** NaN for what is no file. */
   bytes: number;
+  /** Of S3: the MD5 in hex for most objects, but not for all. */
+  etag?: string;
 }
 
 export interface Store {
@@ -25,6 +27,10 @@ export interface Store {
   readonly name: string;
   /** Puts a file under a key, never over other bytes, and verifies it there. */
   put(key: string, file: StoredFile): Promise<PutResult>;
+  /** True where the object under a key has exactly these bytes; one must be there. */
+  holds(key: string, file: StoredFile): Promise<boolean>;
+  /** What lies right under a folder of keys, `2016-08-01`. */
+  list(folder: string): AsyncGenerator<StoredObject>;
   /** Size in bytes; undefined where the key does not exist. */
   size(key: string): Promise<number | undefined>;
   /**
@@ -43,6 +49,13 @@ export interface StoreOptions {
   attempts: number;
   /** Told of every try that failed and comes again. */
   onRetry?: (message: string) => void;
+}
+
+export interface MirrorOptions extends StoreOptions {
+  /** Files over this go up in parts of it. */
+  partBytes: number;
+  /** Of S3, as STANDARD_IA. */
+  storageClass?: string | undefined;
 }
 
 /** Canonical name of a store, without touching it. @throws UsageError */
@@ -65,4 +78,11 @@ export async function openStore(spec: string, options: StoreOptions): Promise<St
   const name = storeName(spec);
   if (!name.startsWith('s3://')) return new (await import('./store-folder.ts')).FolderStore(name);
   return new (await import('./store-s3.ts')).S3Store(name, options);
+}
+
+/** As `openStore`, for private files of any size: S3 is filled by its mirroring library, in a folder they keep their rights. */
+export async function openMirror(spec: string, options: MirrorOptions): Promise<Store> {
+  const name = storeName(spec);
+  if (!name.startsWith('s3://')) return new (await import('./store-folder.ts')).FolderStore(name, true);
+  return new (await import('./store-s3-mirror.ts')).S3Mirror(name, options);
 }
