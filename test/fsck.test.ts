@@ -72,7 +72,7 @@ async function check(cwd: string, settings: Partial<FsckSettings> = {}): Promise
   const store = await openStore(join(cwd, 'store'), { attempts: 1 });
   const usual: FsckSettings = {
     ...{ store, storeName: store.name, index: join(cwd, 'jsonl.sqlite'), outgoing: undefined, rebuild: undefined },
-    ...{ deep: true, sample: 1, seed: '0', maxDepth: 500, jobs: 2, after: '', until: undefined },
+    ...{ deep: true, superseded: false, sample: 1, seed: '0', maxDepth: 500, jobs: 2, after: '', until: undefined },
   };
   await new Fsck(stage as unknown as Stage, { ...usual, ...settings }).run();
   return found;
@@ -584,16 +584,21 @@ t.test('local cans', async (t) => {
 // --- generations, and cans of others
 
 /** Rows of one bucket day, with an end row, into row cans. */
-function packRows(cwd: string, texts: { uid?: string; day?: string; n: number }[], options = ''): void {
+function packRows(
+  cwd: string,
+  texts: { uid?: string; day?: string; cc?: string; n: number }[],
+  end = {},
+  options = '',
+): void {
   const stream = [
-    ...texts.map(({ uid = null, day = '2016-08-01', n }) => ({
-      ...{ measurement_uid: uid, bucket_date: day, report_filename: null, probe_cc: 'IT', test_name: 'ndt', n },
+    ...texts.map(({ uid = null, day = '2016-08-01', cc = 'IT', n }) => ({
+      ...{ measurement_uid: uid, bucket_date: day, report_filename: null, probe_cc: cc, test_name: 'ndt', n },
       measurement_start_time: `${day} 00:00:00`,
     })),
-    { cannery: 'end', rows: texts.length, rejected: 0, sanitised: { rules: 1 } },
+    { cannery: 'end', rows: texts.length, rejected: 0, sanitised: { rules: 1 }, ...end },
   ];
   writeFileSync(join(cwd, 'stream'), stream.map((row) => `${JSON.stringify(row)}\n`).join(''));
-  const line = `cannery postcan --rows --to outgoing-rows ${options} <stream | cannery upload store | cannery index jsonl.sqlite | cannery clear >cans`;
+  const line = `cannery postcan --rows --to outgoing-rows <stream | cannery upload store | cannery index jsonl.sqlite ${options} | cannery clear >cans`;
   const { code, err } = shell(line, { cwd });
   t.equal(code, 0, err);
 }
@@ -650,6 +655,44 @@ t.test('cans of a generation that was superseded are known, whether they are sti
     'one that has rows',
   );
 });
+
+t.test(
+  'a bucket that was read whole supersedes cans of other countries, and what of them is left is listed',
+  async (t) => {
+    const cwd = folder(t);
+    const whole = { whole: ['2016-08-01'] };
+    for (const [uid, cc] of [
+      [1, 'IT'],
+      [2, 'DE'],
+    ] as const)
+      packRows(cwd, [{ uid: legacy(uid), cc, n: 1 }]);
+    packRows(
+      cwd,
+      [1, 2].map((n) => ({ uid: legacy(n), cc: 'FR', n })),
+      whole,
+    );
+    const cans = tables(join(cwd, 'jsonl.sqlite')).cans as { s3path: string; cc: string; superseded: number }[];
+    t.same(
+      cans.map(({ cc, superseded }) => [cc, superseded]),
+      [
+        ['DE', 1],
+        ['FR', 0],
+        ['IT', 1],
+      ],
+    );
+    for (const deep of [false, true]) t.same(await check(cwd, { deep }), [], 'they are no fault');
+    const [de, , it] = cans.map(({ s3path }) => s3path) as [string, string, string];
+    const keys = [de, de.replace('.jsonl.gz', '.tar.gz')];
+    const bytes = keys.reduce((sum, key) => sum + readFileSync(file(cwd, key)).length, 0);
+    rmSync(file(cwd, it));
+    const posts = it.replace('.jsonl.gz', '.tar.gz');
+    const rest = { superseded: it, bytes: readFileSync(file(cwd, posts)).length, keys: [posts] };
+    const list = () => fsck(cwd, ...INDEX, '--superseded') as unknown;
+    t.same(list(), { code: 0, found: [{ superseded: de, bytes, keys }, rest], err: '' });
+    for (const key of [...keys, posts]) rmSync(file(cwd, key));
+    t.same(list(), { code: 0, found: [], err: '' }, 'nothing is left of them');
+  },
+);
 
 t.test('row cans have the name of their content', async (t) => {
   const cwd = withEverything(t);
@@ -791,6 +834,19 @@ t.test('an index made of the cans alone', async (t) => {
       .sort(),
     [0, 1],
     'a later generation takes the place of what was made anew',
+  );
+
+  const doubled = withEverything(t);
+  await check(doubled, { index: undefined, rebuild: join(doubled, 'new.sqlite') });
+  copyIndex(doubled);
+  packRows(doubled, [{ uid: legacy(1), n: 3 }, { uid: legacy(2), n: 3 }, { n: 3 }], {}, '--replace');
+  t.same(
+    (tables(join(doubled, 'jsonl.sqlite')).cans as (Can & { grp: string | null })[])
+      .filter(({ grp }) => grp === '20160801_IT_ndt')
+      .map(({ superseded }) => superseded)
+      .sort(),
+    [0, 1, 1],
+    'also of two generations, with --replace',
   );
 });
 

@@ -21,6 +21,7 @@ export default verb({
     sample: number('--sample <n>', 'without --deep: lines that are read of each can', 1, 0, 1_000_000),
     seed,
     outgoing: text('--outgoing <dir>', 'look at the cans of this outgoing folder too'),
+    superseded: flag('--superseded', 'list the superseded cans that the store still has'),
     rebuild: text('--rebuild <db>', 'make a new index of what the store has; reads as --deep does'),
     indexedAs: text('--indexed-as <store>', 'what the index calls the store (default: as in --store)'),
     after: text('--after <key>', 'only keys behind this one'),

@@ -1,6 +1,6 @@
 // Store, index and local cans in one pass over their keys: what one of them has and another has not, and what does
 // not agree where they all have it. With it goes the making of a new index from what is read.
-import { type CanName, canName, POSTCAN_EXT, parseKey } from '../record/names.ts';
+import { type CanName, canName, compareKeys, JSONL_EXT, POSTCAN_EXT, parseKey, ROWS_EXT } from '../record/names.ts';
 import { Failure } from '../stream/errors.ts';
 import { orderedMap } from '../stream/ordered.ts';
 import type { Stage } from '../stream/stage.ts';
@@ -25,6 +25,8 @@ export interface FsckSettings {
   /** A new index to make; everything is read then, as with `deep`. */
   rebuild: string | undefined;
   deep: boolean;
+  /** Superseded cans that the store still has are listed. */
+  superseded: boolean;
   /** Lines of each can that are read without `deep`. */
   sample: number;
   seed: string;
@@ -48,6 +50,16 @@ interface Entry {
 interface Checked {
   key: string;
   found: Findings;
+  superseded: Superseded | undefined;
+}
+
+/** A row of standard output: a can that may be removed from the store. */
+export interface Superseded {
+  /** Key of its lines, without the prefix of the store. */
+  superseded: string;
+  /** Of its files that are there. */
+  bytes: number;
+  keys: string[];
 }
 
 /** Rows that a later generation takes away while they are read. */
@@ -124,9 +136,12 @@ export class Fsck {
     try {
       if (this.#settings.after === '') await this.#tellWhole(locals);
       const check = (entry: Entry) => this.#check(entry);
-      for await (const { key, found } of orderedMap(this.#entries(cans), check, { concurrency: this.#settings.jobs })) {
+      for await (const { key, found, superseded } of orderedMap(this.#entries(cans), check, {
+        concurrency: this.#settings.jobs,
+      })) {
         await whole(async () => {
           await tell(this.#stage, found.list);
+          if (superseded) await this.#stage.receipt(superseded);
           this.#done = key;
         });
       }
@@ -175,14 +190,16 @@ export class Fsck {
   async #check(entry: Entry): Promise<Checked> {
     const { key, failure } = entry;
     const found = new Findings();
+    let superseded: Superseded | undefined;
     if (failure !== undefined) found.add('folder', key, failure);
     else {
       const audit = this.#audit;
       // A can that was indexed after its place in the index was passed is no surplus.
       const can = entry.indexed ?? audit?.can(key);
       await this.#checkCan(entry, audit && can && { audit, can }, found);
+      if (this.#settings.superseded && can?.superseded) superseded = leftOf(entry.stored);
     }
-    return { key, found };
+    return { key, found, superseded };
   }
 
   async #checkCan({ key, stored, local }: Entry, indexed: Indexed | undefined, found: Findings): Promise<void> {
@@ -380,6 +397,15 @@ export class Fsck {
   }
 }
 
+/** What the store has of a superseded can; undefined for nothing. */
+function leftOf(stored: Stored | undefined): Superseded | undefined {
+  if (!stored) return undefined;
+  const there = (['jsonl', 'postcan', 'rows'] as const).filter((half) => (stored[half] ?? Number.NaN) >= 0);
+  if (there.length === 0) return undefined;
+  const bytes = there.reduce((sum, half) => sum + stored[half]!, 0);
+  return { superseded: stored.key, bytes, keys: there.map((half) => keyOf(stored, half)).sort(compareKeys) };
+}
+
 /** What the index tells of a can against its name. */
 function checkEntry({ audit, can: known }: Indexed, found: Findings): void {
   const { key, class: zone, cc, test, grp, made, generation, superseded } = known;
@@ -403,8 +429,10 @@ interface Told {
   bytes: number | null;
 }
 
-function keyOf({ key }: Stored, half: 'jsonl' | 'postcan'): string {
-  return half === 'jsonl' ? key : besideKey(key, POSTCAN_EXT);
+const EXTENSIONS = { jsonl: JSONL_EXT, postcan: POSTCAN_EXT, rows: ROWS_EXT };
+
+function keyOf({ key }: Stored, half: keyof typeof EXTENSIONS): string {
+  return besideKey(key, EXTENSIONS[half]);
 }
 
 /** Whether a row can's name is that of its two files; undefined where they were not both read. */
