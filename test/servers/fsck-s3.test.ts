@@ -76,7 +76,7 @@ for (const prefix of ['', '/some/pre fix']) {
       ];
       t.equal(s3.code, 3, s3.err);
       t.same(rows<Finding>(s3.out), rows<Finding>(local.out), `as of a folder: ${args}`);
-      t.ok(rows(s3.out).length > 1, `${rows(s3.out).length} findings`);
+      t.ok(rows(s3.out).length > 0, `${rows(s3.out).length} findings`);
     }
   });
 }
@@ -107,7 +107,7 @@ test('more objects than a page of a listing, and a server that breaks off', asyn
   const whole = await fsck(cwd, bucket.url, worn, bucket.env());
   t.equal(whole.code, 3);
   let seen = 0;
-  const dying = await Relay.make(t, server().endpoint, () => (seen++ < 12 ? 'pass' : 'reset'));
+  const dying = await Relay.make(t, server().endpoint, () => (seen++ < 6 ? 'pass' : 'reset'));
   const cut = bucket.env({ AWS_ENDPOINT_URL_S3: dying.endpoint });
   const first = await fsck(cwd, bucket.url, `${worn} --jobs 1 --attempts 2`, cut);
   t.equal(first.code, 1, first.err);
