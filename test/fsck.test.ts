@@ -71,7 +71,8 @@ async function check(cwd: string, settings: Partial<FsckSettings> = {}): Promise
   };
   const store = await openStore(join(cwd, 'store'), { attempts: 1 });
   const usual: FsckSettings = {
-    ...{ store, storeName: store.name, index: join(cwd, 'jsonl.sqlite'), outgoing: undefined, rebuild: undefined },
+    ...{ store, storeName: store.name, index: join(cwd, 'jsonl.sqlite'), outgoing: undefined },
+    ...{ rebuild: undefined, rowClass: undefined },
     ...{ deep: true, superseded: false, sample: 1, seed: '0', maxDepth: 500, jobs: 2, after: '', until: undefined },
   };
   await new Fsck(stage as unknown as Stage, { ...usual, ...settings }).run();
@@ -837,7 +838,12 @@ t.test('an index made of the cans alone', async (t) => {
   );
 
   const doubled = withEverything(t);
-  await check(doubled, { index: undefined, rebuild: join(doubled, 'new.sqlite') });
+  const told = await check(doubled, { index: undefined, rebuild: join(doubled, 'new.sqlite'), rowClass: 'sanitised' });
+  t.same(
+    told.map(({ finding }) => finding),
+    ['generation'],
+    'the class was told',
+  );
   copyIndex(doubled);
   packRows(doubled, [{ uid: legacy(1), n: 3 }, { uid: legacy(2), n: 3 }, { n: 3 }], {}, '--replace');
   t.same(

@@ -10,7 +10,7 @@ import { type FindingKind, Findings, tell } from './findings.ts';
 import { IndexAudit, IndexDamage, type IndexedCan } from './index-audit.ts';
 import { untilInterrupted, type Whole } from './interrupt.ts';
 import { checkLocal, type LocalCan, leftovers, localCans } from './localcans.ts';
-import { type CanFile, Outgoing } from './outgoing.ts';
+import { type CanClass, type CanFile, Outgoing } from './outgoing.ts';
 import { type NewCan, NewIndex } from './rebuild.ts';
 import { contentId } from './rowcans.ts';
 import type { Store } from './store.ts';
@@ -24,6 +24,8 @@ export interface FsckSettings {
   outgoing: string | undefined;
   /** A new index to make; everything is read then, as with `deep`. */
   rebuild: string | undefined;
+  /** In it, the class of row cans of which nothing else tells. */
+  rowClass: RowClass | undefined;
   deep: boolean;
   /** Superseded cans that the store still has are listed. */
   superseded: boolean;
@@ -37,6 +39,8 @@ export interface FsckSettings {
   after: string;
   until: string | undefined;
 }
+
+export type RowClass = Exclude<CanClass, 'as-received'>;
 
 interface Entry {
   key: string;
@@ -372,8 +376,10 @@ export class Fsck {
   }
 
   #classOf(local: LocalCan | undefined): string {
+    const { rowClass } = this.#settings;
     const told = local?.class ?? this.#outgoing?.purpose().class;
     if (told !== undefined && told !== 'as-received') return told;
+    if (rowClass !== undefined) return rowClass;
     this.#unclassed++;
     return 'unsanitised';
   }
@@ -384,13 +390,13 @@ export class Fsck {
       found.add(
         'class',
         null,
-        `nothing tells whether ${this.#unclassed} row cans are sanitised: indexed as unsanitised (--index or --outgoing may tell)`,
+        `nothing tells whether ${this.#unclassed} row cans are sanitised: indexed as unsanitised (--row-class tells it)`,
       );
     for (const { key, grp, cans, measurements } of index.doubles())
       found.add(
         'generation',
         key,
-        `${cans} cans of ${grp} have ${measurements} measurements in common, and nothing tells which came later: all are indexed`,
+        `${cans} cans of ${grp} have ${measurements === 1 ? 'a measurement' : `${measurements} measurements`} in common, and nothing tells which came later: all are indexed`,
       );
     index.finish();
     await tell(this.#stage, found.list);
