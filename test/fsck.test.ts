@@ -1,8 +1,9 @@
 // fsck: an undamaged store is met with silence, every kind of damage made on purpose is found and named, and an
 // index made anew from the cans is the one that was.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { appendFileSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -944,6 +945,41 @@ t.test('nothing is written over, and nothing is left of a run that is stopped', 
     ['new.sqlite'],
     'the next run gives the space back',
   );
+});
+
+t.test('cans are not held in memory', (t) => {
+  const peak = (cwd: string, args: string[]) => {
+    const code = "process.on('exit', () => process.stderr.write(String(process.resourceUsage().maxRSS)))";
+    const node = ['--max-old-space-size=40', '--import', `data:text/javascript,${code}`];
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [...node, CANNERY, 'fsck', '--store', 'store', ...args],
+      {
+        cwd,
+        encoding: 'utf8',
+      },
+    );
+    t.same([status, stdout], [0, ''], stderr);
+    return Number(stderr) / 1024;
+  };
+  const cwd = folder(t);
+  for (let n = 0; n < 90; n++) {
+    const content = `{"report_id":"r","input":"${n}","body":"${randomBytes(750_000).toString('base64')}"}`;
+    putPost(join(cwd, 'incoming'), `{"format":"json","content":${content}}`);
+  }
+  t.equal(shell(PACK.replace('--host', '--max-bytes 200M --host'), { cwd }).code, 0);
+  const sizes = tree(join(cwd, 'store')).map((path) => statSync(file(cwd, path)).size / 2 ** 20);
+  t.ok(sizes.filter((size) => size > 60).length === 2, 'both files of one can are large');
+  const small = peak(shipped(t), [...INDEX, '--deep']);
+  for (const args of [
+    [...INDEX, '--deep'],
+    ['--rebuild', 'new.sqlite'],
+  ]) {
+    const large = peak(cwd, args);
+    t.ok(large - small < 140, `${args.at(-1)}: ${large.toFixed()} MB, and ${small.toFixed()} MB for small cans`);
+    t.comment(`${args.at(-1)}: ${large.toFixed()} MB, and ${small.toFixed()} MB for small cans`);
+  }
+  t.end();
 });
 
 // --- ranges and interruptions
