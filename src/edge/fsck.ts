@@ -6,6 +6,7 @@ import { orderedMap } from '../stream/ordered.ts';
 import type { Stage } from '../stream/stage.ts';
 import { besideKey, type CanRead, CanReader, faultOfFile, type Indexed } from './canread.ts';
 import { CanSampler } from './cansample.ts';
+import { exists } from './files.ts';
 import { type FindingKind, Findings, tell } from './findings.ts';
 import { IndexAudit, IndexDamage, type IndexedCan } from './index-audit.ts';
 import { untilInterrupted, type Whole } from './interrupt.ts';
@@ -91,6 +92,7 @@ export class Fsck {
     this.#sampler = new CanSampler(stage, store, { lines: sample, seed, maxLine });
     if (index !== undefined) this.#audit = new IndexAudit(index, storeName);
     if (outgoing === undefined) return;
+    if (!exists(outgoing)) throw new Failure(`${outgoing}: no such folder`);
     this.#outgoing = new Outgoing(outgoing);
     this.#outgoing.check({ store: storeName });
   }
@@ -177,7 +179,9 @@ export class Fsck {
     const failed = (folder: string, error: unknown) => {
       const failure = faultOfFile(error);
       if (failure === undefined) throw error;
-      failures.push({ key: folder, failure });
+      const isBefore = after !== '' && compareKeys(folder, after) <= 0;
+      if (!isBefore && (until === undefined || compareKeys(folder, until) <= 0))
+        failures.push({ key: folder, failure });
     };
     const sources = {
       stored: within(storedCans(store.walk(after, failed)), after, until),
@@ -185,7 +189,8 @@ export class Fsck {
       local: within(locals, after, until),
     };
     for await (const entry of joined(sources)) {
-      yield* failures.splice(0);
+      // The walk is ahead of what is looked at.
+      while (failures.length > 0 && compareKeys(failures[0]!.key, entry.key) < 0) yield failures.shift()!;
       yield entry;
     }
     yield* failures;
@@ -247,13 +252,17 @@ export class Fsck {
     const wantsLines = live || isSent;
     const wantsPosts = isSent || (live ? indexed.can.class !== 'foreign' : can?.kind === 'hour' && !indexed);
     // What came after its place in the listing was passed is there now.
-    if (wantsLines && files.jsonl === undefined) await this.#askAgain(files, 'jsonl', key, found);
-    if (wantsPosts && files.postcan === undefined && can) await this.#askAgain(files, 'postcan', postcanKey, found);
+    let known = true;
+    if (wantsLines && files.jsonl === undefined) known = await this.#askAgain(files, 'jsonl', key, found);
+    if (wantsPosts && files.postcan === undefined && can)
+      known = (await this.#askAgain(files, 'postcan', postcanKey, found)) && known;
     const hasLines = files.jsonl !== undefined;
     const hasPosts = files.postcan !== undefined;
     const who = live ? 'the index' : 'the outgoing folder';
     if (local?.state === 'ready' && !live) {
       // Under way: one file of the two may be there.
+    } else if (!known) {
+      // What cannot be asked for may be there, and that is told.
     } else if (wantsLines && !hasLines && !hasPosts)
       found.add('missing', key, `${who} tells of it, the store does not have it`);
     else if (hasPosts && !hasLines && (live || !indexed))
@@ -273,14 +282,17 @@ export class Fsck {
     return state === 'ready' || state === 'sent' || (state === 'indexed' && !local);
   }
 
-  async #askAgain(files: Stored, half: 'jsonl' | 'postcan', key: string, found: Findings): Promise<void> {
+  /** @returns false where there is no answer */
+  async #askAgain(files: Stored, half: 'jsonl' | 'postcan', key: string, found: Findings): Promise<boolean> {
     try {
       const size = await this.#settings.store.size(key);
       if (size !== undefined) files[half] = size;
+      return true;
     } catch (error) {
       const fault = faultOfFile(error);
       if (fault === undefined) throw error;
       found.add('broken', key, fault);
+      return false;
     }
   }
 
