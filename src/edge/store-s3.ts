@@ -164,16 +164,7 @@ export class S3Store implements Store {
   }
 
   async *list(folder: string): AsyncGenerator<StoredObject> {
-    const { Bucket, Key: Prefix } = this.at(`${folder}/`);
-    for (let token: string | undefined, more = true; more; ) {
-      const page = await this.#retry('list', folder, () =>
-        this.client.send(new ListObjectsV2Command({ Bucket, Prefix, ...(token && { ContinuationToken: token }) })),
-      );
-      for (const { Key = '', Size = Number.NaN, ETag = '' } of page.Contents ?? [])
-        yield { key: Key.slice(this.#prefix.length), bytes: Size, etag: ETag.replaceAll('"', '') };
-      token = page.NextContinuationToken;
-      more = page.IsTruncated === true && token !== undefined;
-    }
+    yield* this.#objects(`${folder}/`, '');
   }
 
   /** An answer to HEAD has no body to name its fault; one to GET has. */
@@ -198,6 +189,27 @@ export class S3Store implements Store {
     } catch (error) {
       if (statusOf(error) === 404) return undefined;
       throw error;
+    }
+  }
+
+  async *walk(after: string): AsyncGenerator<StoredObject> {
+    yield* this.#objects('', after);
+  }
+
+  /** Keys that begin with a text, in order, behind one of them. */
+  async *#objects(start: string, after: string): AsyncGenerator<StoredObject> {
+    const { Bucket, Key: Prefix } = this.at(start);
+    const first = after === '' ? {} : { StartAfter: this.at(after).Key };
+    for (let token: string | undefined, more = true; more; ) {
+      const place = token === undefined ? first : { ContinuationToken: token };
+      const page = await this.#retry('list', start || after, () =>
+        this.client.send(new ListObjectsV2Command({ Bucket, Prefix, ...place })),
+      );
+      for (const { Key = '', Size = Number.NaN, ETag = '' } of page.Contents ?? [])
+        yield { key: Key.slice(this.#prefix.length), bytes: Size, etag: ETag.replaceAll('"', '') };
+      token = page.NextContinuationToken;
+      more = page.IsTruncated === true;
+      if (more && token === undefined) throw new Failure(`${this.name}: the server cut its listing short`);
     }
   }
 

@@ -36,6 +36,12 @@ export interface Store {
   list(folder: string): AsyncGenerator<StoredObject>;
   /** Size in bytes; undefined where the key does not exist. */
   size(key: string): Promise<number | undefined>;
+  /**
+   * Every object, however deep, in the order of `compareKeys`.
+   * @param after  only keys behind this one; '' for all
+   * @param failed told of folders that cannot be read; their objects are left out
+   */
+  walk(after: string, failed: (folder: string, error: unknown) => void): AsyncGenerator<StoredObject>;
   /** Exactly this range. @throws Malformed naming the key where the object is missing or short */
   read(key: string, offset: number, length: number): Promise<Buffer>;
   close(): void;
