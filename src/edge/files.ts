@@ -1,5 +1,4 @@
 // Plain files, done durably: what is written is fsynced, and so is the folder that names it.
-import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -13,31 +12,48 @@ import {
   readSync,
   renameSync,
   type Stats,
+  statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { Malformed } from '../stream/errors.ts';
+import { basename, dirname, join } from 'node:path';
+import { errno, Malformed } from '../stream/errors.ts';
+
+/** What a call on an open file throws does not tell which file it was. */
+export function named(path: string, error: unknown): unknown {
+  if (errno(error) !== undefined) (error as NodeJS.ErrnoException).path ??= path;
+  return error;
+}
 
 /** Makes a folder's names durable. */
 export function fsyncFolder(path: string): void {
   const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     fsyncSync(fd);
+  } catch (error) {
+    throw named(path, error);
   } finally {
     closeSync(fd);
   }
 }
 
-/** mkdir -p, every new name durable. */
+/** mkdir -p, every new name durable. Node's own calls a folder missing that a full disk or a broken one cannot make. */
 export function makeFolder(path: string): void {
-  const first = mkdirSync(path, { recursive: true });
-  if (first === undefined) return;
-  for (let folder = path; ; folder = dirname(folder)) {
-    fsyncFolder(dirname(folder));
-    if (folder === first || dirname(folder) === folder) return;
+  if (isFolder(path)) return;
+  const above = dirname(path);
+  if (above !== path) makeFolder(above);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if (errno(error) === 'EEXIST' && isFolder(path)) return; // another process made it meanwhile
+    throw error;
   }
+  fsyncFolder(above);
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 /** Writes a whole new file and fsyncs it; the folder is the caller's to fsync. */
@@ -47,14 +63,20 @@ export function writeFileDurably(path: string, content: string | Uint8Array): vo
   try {
     for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
     fsyncSync(fd);
+  } catch (error) {
+    throw named(path, error);
   } finally {
     closeSync(fd);
   }
 }
 
-/** Puts a file in the place of another as one step: a reader sees the old or the new one, whole. */
+/**
+ * Puts a file in the place of another as one step: a reader sees the old or the new one, whole. Under a lock only:
+ * the temporary file always has the same name, so that the next writer takes away what a killed one left.
+ */
 export function replaceFile(path: string, content: string | Uint8Array): void {
-  const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = join(dirname(path), `.${basename(path)}.tmp`);
+  unlinkIfThere(temporary);
   try {
     writeFileDurably(temporary, content);
     renameSync(temporary, path);
@@ -69,7 +91,7 @@ export function unlinkIfThere(path: string): void {
   try {
     unlinkSync(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if (errno(error) !== 'ENOENT') throw error;
   }
 }
 
@@ -82,9 +104,18 @@ export function exists(path: string | Buffer): boolean {
   return lstatOf(path) !== undefined;
 }
 
+/** A small file of ours. */
+export function readWhole(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw named(path, error);
+  }
+}
+
 /** JSON of a file of ours. @throws Error naming the file */
 export function readJsonFile<T>(path: string): T {
-  const text = readFileSync(path, 'utf8');
+  const text = readWhole(path).toString();
   try {
     return JSON.parse(text) as T;
   } catch (error) {
@@ -154,6 +185,8 @@ export async function readRegularFile(path: string, max: number): Promise<FileRe
     }
     const { dev, ino, size, mtimeNs } = before;
     return { bytes, identity: { dev, ino, size, mtimeNs } };
+  } catch (error) {
+    throw named(path, error);
   } finally {
     await handle.close();
   }
@@ -179,6 +212,8 @@ export function readRange(path: string, offset: number, length: number): Buffer 
       done += n;
     }
     return bytes;
+  } catch (error) {
+    throw named(path, error);
   } finally {
     closeSync(fd);
   }

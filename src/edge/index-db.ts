@@ -114,7 +114,7 @@ export class IndexDb {
 
   #check(mode: 'read' | 'write'): void {
     const db = this.#db;
-    if (mode === 'write' && statSync(this.path).size === 0) this.#create();
+    if (mode === 'write') this.#create();
     if (db.pragma('application_id', { simple: true }) !== APPLICATION_ID)
       throw new Failure(`${this.path}: a database, but not an index of cannery's`);
     const version = db.pragma('user_version', { simple: true });
@@ -132,9 +132,14 @@ export class IndexDb {
 
   #create(): void {
     const db = this.#db;
+    // SQLite is asked, and not the size of the file: one whose making was killed is empty once it is opened.
+    const isEmpty = () => {
+      const known = db.pragma('application_id', { simple: true }) !== 0;
+      return !known && db.prepare('SELECT count(*) FROM sqlite_master').pluck().get() === 0;
+    };
+    if (!isEmpty()) return;
     db.transaction(() => {
-      // Another process may have made it between our look and our lock.
-      if (db.prepare('SELECT count(*) FROM sqlite_master').pluck().get() !== 0) return;
+      if (!isEmpty()) return; // another process made it between our look and our lock
       db.exec(SCHEMA);
       db.pragma(`application_id = ${APPLICATION_ID}`);
       db.pragma(`user_version = ${SCHEMA_VERSION}`);

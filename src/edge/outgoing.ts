@@ -5,7 +5,7 @@ import { createReadStream, existsSync, readdirSync, renameSync, rmSync, statSync
 import { basename, dirname, join, resolve } from 'node:path';
 import { hourFolder, parseCanName } from '../record/names.ts';
 import { describe, errno, Failure, Malformed } from '../stream/errors.ts';
-import { exists, fsyncFolder, makeFolder, readJsonFile, replaceFile, writeFileDurably } from './files.ts';
+import { exists, fsyncFolder, makeFolder, named, readJsonFile, replaceFile, writeFileDurably } from './files.ts';
 import { type Lock, tryLock } from './lock.ts';
 
 /** Where a can may lie, from its making to its end. */
@@ -373,10 +373,14 @@ export async function digestFile(path: string): Promise<{ bytes: number; sha256:
   const sha = createHash('sha256');
   const md5 = createHash('md5');
   let bytes = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) {
-    sha.update(chunk as Buffer);
-    md5.update(chunk as Buffer);
-    bytes += (chunk as Buffer).length;
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) {
+      sha.update(chunk as Buffer);
+      md5.update(chunk as Buffer);
+      bytes += (chunk as Buffer).length;
+    }
+  } catch (error) {
+    throw named(path, error);
   }
   return { bytes, sha256: sha.digest('hex'), md5: md5.digest('hex') };
 }

@@ -11,7 +11,7 @@ import { type MeasurementRow, parseRow, ROW_DEPTH } from '../record/rows.ts';
 import { Failure } from '../stream/errors.ts';
 import { splitLines } from '../stream/lines.ts';
 import { commitCan, leftCans, type Reporter, sealCan } from './commit.ts';
-import { replaceFile } from './files.ts';
+import { named, replaceFile } from './files.ts';
 import {
   type CanFile,
   type CanRow,
@@ -105,9 +105,12 @@ export class RowPacker {
   /** One file is open at a time, however many groups there are. */
   #flush(): void {
     for (const [key, rows] of this.#waiting) {
-      const fd = openSync(join(this.#spill, key), 'a');
+      const path = join(this.#spill, key);
+      const fd = openSync(path, 'a');
       try {
         for (const bytes of rows) for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+      } catch (error) {
+        throw named(path, error);
       } finally {
         closeSync(fd);
       }

@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { errno, Failure, Malformed } from '../stream/errors.ts';
-import { exists, fsyncFolder, makeFolder, readRange, unlinkIfThere } from './files.ts';
+import { exists, fsyncFolder, makeFolder, named, readRange, unlinkIfThere } from './files.ts';
 import { digestFile } from './outgoing.ts';
 import type { PutResult, Store, StoredFile } from './store.ts';
 
@@ -32,7 +32,7 @@ export class FolderStore implements Store {
       if (!(await holds(temporary, file))) throw new Failure(`${target}: read back other bytes than were stored`);
       linkSync(temporary, target); // unlike rename, it never takes the place of a file
     } catch (error) {
-      if (errno(error) !== 'EEXIST') throw error;
+      if (errno(error) !== 'EEXIST') throw named(target, error);
       if (!(await holds(target, file))) return 'other';
       // Who put it there may have died before it was durable.
       await sync(target);
@@ -81,6 +81,8 @@ async function sync(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
     await handle.sync();
+  } catch (error) {
+    throw named(path, error);
   } finally {
     await handle.close();
   }

@@ -1,0 +1,95 @@
+// The points of a run at which it may be broken: each system call that changes something in the pipeline's
+// folder, told by its name, its path, and how many of the same the thread had made before.
+import { readFileSync } from 'node:fs';
+import type { Command, Place, RunOptions } from './place.ts';
+import { type Call, changes, parseTrace, TRACED } from './trace.ts';
+
+export interface Point {
+  verb: string;
+  call: string;
+  /** Below the pipeline's folder. */
+  path: string;
+  nth: number;
+  does: 'changes' | 'creates' | 'reads';
+}
+
+export function tell({ verb, call, path, nth }: Point): string {
+  return `${verb} at ${call} ${path}${nth > 1 ? ` (${nth})` : ''}`;
+}
+
+/** What can go wrong with a call that does this. */
+export function errorsOf({ call, does }: Point): string[] {
+  if (does === 'reads') return ['EIO', 'EMFILE', 'EACCES'];
+  if (call.startsWith('open'))
+    return does === 'creates' ? ['ENOSPC', 'EDQUOT', 'EIO', 'EMFILE', 'EACCES'] : ['EIO', 'EMFILE', 'EACCES'];
+  if (/^(?:unlink|rmdir)/.test(call)) return ['EIO', 'EACCES'];
+  if (/^(?:mkdir|rename|link)/.test(call)) return ['ENOSPC', 'EDQUOT', 'EIO', 'EACCES'];
+  return ['ENOSPC', 'EDQUOT', 'EIO'];
+}
+
+const tracing = (log: string) => ['-f', '-y', '-s', '64', '-o', log, '-e', `trace=${TRACED}`];
+
+/** Where a run of one process of a pipeline can be broken. */
+export async function pointsOf(place: Place, commands: readonly Command[], verb: string): Promise<Point[]> {
+  place.reset();
+  const log = place.log('points');
+  const { stages } = await place.run(commands, { traced: { verb, options: tracing(log) } });
+  const broken = stages.find(({ code }) => code !== 0);
+  if (broken) throw new Error(`${broken.verb}: exit ${broken.code}: ${broken.err}`);
+  return pointsIn(parseTrace(readFileSync(log, 'latin1')), place.path, verb);
+}
+
+function pointsIn(calls: Call[], folder: string, verb: string): Point[] {
+  const points = new Map<string, Point>();
+  /** thread, call and path → how often */
+  const counts = new Map<string, number>();
+  for (const call of calls.sort((a, b) => a.began - b.began)) {
+    const mine = matched(call).filter((path) => path === folder || path.startsWith(`${folder}/`));
+    for (const path of new Set(mine)) {
+      const key = `${call.thread} ${call.name} ${path}`;
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+    // Of a link the new name; of a rename strace knows the old one alone.
+    const path = mine.at(-1);
+    if (path === undefined) continue;
+    const nth = counts.get(`${call.thread} ${call.name} ${path}`)!;
+    const does = !changes(call) ? 'reads' : call.args.join().includes('O_CREAT') ? 'creates' : 'changes';
+    const point: Point = { verb, call: call.name, path: path.slice(folder.length + 1), nth, does };
+    points.set(tell(point), point);
+  }
+  return [...points.values()];
+}
+
+/** The paths by which strace's -P finds a call. */
+function matched({ name, paths }: Call): string[] {
+  return name.startsWith('rename') ? paths.slice(0, 1) : paths;
+}
+
+/** Options of strace that break a run at a point. @param what `signal=KILL` or `error=ENOSPC` */
+export function breaking(
+  place: Place,
+  { verb, call, path, nth }: Point,
+  what: string,
+): NonNullable<RunOptions['traced']> {
+  const whole = path === '' ? place.path : `${place.path}/${path}`;
+  return {
+    verb,
+    options: [
+      '-f',
+      '-qq',
+      '-o',
+      place.log('broken'),
+      '-P',
+      whole,
+      '-e',
+      `trace=${call}`,
+      '-e',
+      `inject=${call}:${what}:when=${nth}`,
+    ],
+  };
+}
+
+/** True where the last broken run came to its point. */
+export function reached(place: Place): boolean {
+  return /INJECTED|killed by SIGKILL/.test(readFileSync(place.log('broken'), 'latin1'));
+}
