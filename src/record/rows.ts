@@ -33,6 +33,8 @@ export interface FileRow {
   kind: 'file';
   file: string;
   bytes?: number;
+  /** Another row of the list follows, or its end row. */
+  more?: true;
 }
 
 export interface OtherRow {
@@ -69,7 +71,7 @@ export function endRow(rows: number, rejected: number, more: Omit<EndRow, 'kind'
  * Reads one row. @throws JsonError for what is not JSON, Error for a row of a known kind that is not well formed
  */
 export function parseRow(bytes: Buffer, maxDepth = ROW_DEPTH): MeasurementRow | EndRow | FileRow | OtherRow {
-  const { value, lineFeed } = readJson(bytes, { maxDepth, names: ['bytes'], first: PREFIX.length });
+  const { value, lineFeed } = readJson(bytes, { maxDepth, names: ['bytes', 'more'], first: PREFIX.length });
   if (value.type !== 'object') throw new Error('a row is a JSON object');
   if (lineFeed) throw new Error('a row stands on one line');
   const members = value.members!;
@@ -169,6 +171,7 @@ function parseFile(bytes: Buffer, row: Value): FileRow {
   const row_: FileRow = { kind: 'file', file };
   const count = size?.type === 'number' ? Number(bytes.toString('utf8', size.start, size.end)) : Number.NaN;
   if (Number.isSafeInteger(count) && count >= 0) row_.bytes = count;
+  if (member(row, 'more')?.type === 'true') row_.more = true;
   return row_;
 }
 

@@ -64,7 +64,7 @@ export function describeAt(path: string | null, error: unknown): string {
 export function errno(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code, errno: number = 0 } = error as NodeJS.ErrnoException;
-  if (!code?.startsWith('Unknown system error')) return code;
+  if (code !== 'UNKNOWN' && !code?.startsWith('Unknown system error')) return code;
   return Object.entries(constants.errno).find(([, known]) => known === -number)?.[0] ?? code;
 }
 

@@ -2,7 +2,7 @@
 // is. What was tried is counted for the report at the end of `make faults`.
 import { appendFileSync, mkdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { chance, type PipeRan, Place } from './place.ts';
+import { chance, Place } from './place.ts';
 import { cannotTrace } from './trace.ts';
 
 export const WHOLE = process.env.CANNERY_FAULTS === 'all';
@@ -37,9 +37,4 @@ export type Count = 'kill points' | 'failures injected' | 'replays' | 'mutants c
 export function count(what: Count, by: number): void {
   mkdirSync('build/faults', { recursive: true });
   appendFileSync('build/faults/counts', `${by} ${what}\n`);
-}
-
-/** What a run told, for a message. */
-export function told({ stages }: PipeRan): string {
-  return stages.map(({ verb, code, err }) => `${verb} ${code}${err === '' ? '' : `: ${err.trim()}`}`).join('; ');
 }

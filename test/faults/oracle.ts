@@ -211,11 +211,18 @@ export async function lostPosts(cwd: string, posts: Map<string, Buffer>): Promis
   );
   const postcans = ['outgoing/ready', 'outgoing/sent', 'outgoing/indexed', 'store']
     .flatMap((folder) => tree(join(cwd, folder)).map((name) => join(cwd, folder, name)))
-    .filter((path) => path.endsWith('.tar.gz') && existsSync(path.replace(/\.tar\.gz$/, '.jsonl.gz')));
+    .filter((path) => path.endsWith('.tar.gz') && !basename(path).startsWith('.'));
   for (const path of postcans) {
-    const complete = path.startsWith(join(cwd, 'store')) || existsSync(join(dirname(path), 'can.json'));
-    if (!complete) continue;
-    for (const [name, bytes] of await membersOf(path)) if (missing.get(name)?.equals(bytes)) missing.delete(name);
+    if (missing.size === 0) break;
+    try {
+      const members = await membersOf(path);
+      const lines = linesOf(readFileSync(path.replace(/\.tar\.gz$/, '.jsonl.gz')));
+      if (lines.length !== members.length) continue;
+      if (!path.startsWith(join(cwd, 'store'))) JSON.parse(readFileSync(join(dirname(path), 'can.json'), 'utf8'));
+      for (const [name, bytes] of members) if (missing.get(name)?.equals(bytes)) missing.delete(name);
+    } catch {
+      // not whole: it holds nothing
+    }
   }
   return [...missing.keys()].map((name) => `${name}: lost`);
 }

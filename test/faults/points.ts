@@ -1,6 +1,7 @@
 // The points of a run at which it may be broken: each system call that changes something in the pipeline's
 // folder, told by its name, its path, and how many of the same the thread had made before.
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Command, Place, RunOptions } from './place.ts';
 import { type Call, changes, parseTrace, TRACED } from './trace.ts';
 
@@ -30,10 +31,18 @@ export function errorsOf({ call, does }: Point): string[] {
 const tracing = (log: string) => ['-f', '-y', '-s', '64', '-o', log, '-e', `trace=${TRACED}`];
 
 /** Where a run of one process of a pipeline can be broken. */
-export async function pointsOf(place: Place, commands: readonly Command[], verb: string): Promise<Point[]> {
+export async function pointsOf(
+  place: Place,
+  commands: readonly Command[],
+  verb: string,
+  program?: string,
+): Promise<Point[]> {
   place.reset();
   const log = place.log('points');
-  const { stages } = await place.run(commands, { traced: { verb, options: tracing(log) } });
+  const { stages } = await place.run(commands, {
+    traced: { verb, options: tracing(log) },
+    ...(program === undefined ? {} : { program }),
+  });
   const broken = stages.find(({ code }) => code !== 0);
   if (broken) throw new Error(`${broken.verb}: exit ${broken.code}: ${broken.err}`);
   return pointsIn(parseTrace(readFileSync(log, 'latin1')), place.path, verb);
@@ -65,26 +74,26 @@ function matched({ name, paths }: Call): string[] {
   return name.startsWith('rename') ? paths.slice(0, 1) : paths;
 }
 
-/** Options of strace that break a run at a point. @param what `signal=KILL` or `error=ENOSPC` */
+/**
+ * Options of strace that break a run at a point.
+ * @param what `signal=KILL` or `error=ENOSPC`
+ * @param lasting from the point on, and not there alone
+ */
 export function breaking(
   place: Place,
   { verb, call, path, nth }: Point,
   what: string,
+  lasting = false,
 ): NonNullable<RunOptions['traced']> {
-  const whole = path === '' ? place.path : `${place.path}/${path}`;
+  // A verb may be given relative paths, and strace compares them as they stand in the call.
+  const paths = path === '' ? [place.path] : [join(place.path, path), path];
+  const injected = `inject=${call}:${what}:when=${nth}${lasting ? '+' : ''}`;
   return {
     verb,
     options: [
-      '-f',
-      '-qq',
-      '-o',
-      place.log('broken'),
-      '-P',
-      whole,
-      '-e',
-      `trace=${call}`,
-      '-e',
-      `inject=${call}:${what}:when=${nth}`,
+      ...['-f', '-qqq', '-o', place.log('broken')],
+      ...paths.flatMap((each) => ['-P', each]),
+      ...['-e', `trace=${call}`, '-e', injected],
     ],
   };
 }
