@@ -126,12 +126,16 @@ export function readJsonFile<T>(path: string): T {
 /** Moves a name into another folder without ever overwriting; both folders are fsynced. */
 export function moveWithoutClobber(from: string | Buffer, folder: string, base: Buffer): void {
   const fromBytes = Buffer.from(from);
+  const stat = lstatSync(fromBytes);
   for (let n = 1; ; n++) {
     const name = n === 1 ? base : Buffer.concat([base, Buffer.from(`~${n}`)]);
     const to = Buffer.concat([Buffer.from(`${folder}/`), name]);
-    if (exists(to)) continue;
-    if (lstatSync(fromBytes).isFile()) {
-      linkSync(fromBytes, to);
+    const there = lstatOf(to);
+    // One that a killed run had linked already needs its old name taken away alone.
+    const linked = stat.isFile() && there?.dev === stat.dev && there.ino === stat.ino;
+    if (there && !linked) continue;
+    if (stat.isFile()) {
+      if (!linked) linkSync(fromBytes, to);
       unlinkSync(fromBytes);
     } else {
       renameSync(fromBytes, to); // a link or a folder cannot be hard-linked; the packer's lock guards the gap

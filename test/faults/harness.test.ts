@@ -8,8 +8,9 @@ import { finishedFaults } from './oracle.ts';
 import { Place } from './place.ts';
 import { type Point, pointsOf } from './points.ts';
 import { fickle, forgetful, hollow } from './power.ts';
-import { fill, HOURLY, postOf, postsIn, SMALL } from './spools.ts';
-import { crashesOf, kill, lostOn, record, type Scenario, startAgain } from './trials.ts';
+import { hourly, type Scenario } from './scenarios.ts';
+import { postOf, postsIn, SMALL } from './spools.ts';
+import { crashesOf, kill, lostOn, record, startAgain } from './trials.ts';
 
 /** The first fault that a way of breaking things shows; undefined where it shows none. */
 type Catcher = (place: Place, scenario: Scenario) => Promise<string | undefined>;
@@ -17,7 +18,7 @@ type Catcher = (place: Place, scenario: Scenario) => Promise<string | undefined>
 /** Kills a verb at the points that are meant. */
 function killed(verb: string, meant: (point: Point) => boolean): Catcher {
   return async (place, scenario) => {
-    for (const point of (await pointsOf(place, HOURLY, verb, scenario.program)).filter(meant)) {
+    for (const point of (await pointsOf(place, scenario, verb)).filter(meant)) {
       const faults = await kill(place, scenario, point);
       if (faults !== 'not reached' && faults.length > 0) return faults[0];
     }
@@ -46,15 +47,15 @@ async function powerless(place: Place, scenario: Scenario): Promise<string | und
 }
 
 /** A post that comes when the can of its hour has been sent. */
-async function lateComer(place: Place, { commands, posts, program }: Scenario): Promise<string | undefined> {
+async function lateComer(place: Place, { commands, program }: Scenario): Promise<string | undefined> {
   place.reset();
-  const all = new Map(posts);
+  const posts = postsIn(place.path);
   const run = () => place.run(commands, program === undefined ? {} : { program });
   await run();
   const late = postOf({ ...SMALL[0]!, bytes: 500 }, 99);
-  all.set(putPost(join(place.path, 'incoming'), late, { time: '20240201105900.000099' }), late);
+  posts.set(putPost(join(place.path, 'incoming'), late, { time: '20240201105900.000099' }), late);
   await run();
-  return (await finishedFaults(place.path, all))[0];
+  return (await finishedFaults(place.path, posts))[0];
 }
 
 const CATCHERS: [Mutant, Catcher][] = [
@@ -76,10 +77,11 @@ const CATCHERS: [Mutant, Catcher][] = [
 const TRIED = WHOLE ? CATCHERS : CATCHERS.slice(0, 3);
 
 async function prepare(t: Test): Promise<{ place: Place; scenario: Scenario }> {
+  const stock = hourly(SMALL);
   const place = new Place(t);
-  fill(join(place.path, 'incoming'), SMALL);
+  await stock.prepare(place);
   place.keep();
-  return { place, scenario: { commands: HOURLY, posts: postsIn(place.path) } };
+  return { place, scenario: await stock.scenario(place) };
 }
 
 for (const [mutant, catcher] of TRIED) {

@@ -1,20 +1,19 @@
 // Killed at any system call that changes something, and run again: nothing lost, nothing twice. Made to fail there
 // instead: a clear error, and a second run that completes.
-import { join } from 'node:path';
 import type { Test } from 'tap';
 import { count, places, random, tracedTest, WHOLE } from './campaign.ts';
 import { sample, spread } from './place.ts';
 import { errorsOf, type Point, pointsOf, tell } from './points.ts';
-import { fill, HOURLY, large, type PostSpec, postsIn, SMALL } from './spools.ts';
-import { fail, kill, type Scenario } from './trials.ts';
+import { generations, hourly, type Stock, strays } from './scenarios.ts';
+import { large, SMALL } from './spools.ts';
+import { fail, kill } from './trials.ts';
 
-const VICTIMS = ['ls', 'postcan', 'upload', 'index', 'clear'];
-
-async function prepare(t: Test, specs: PostSpec[]) {
-  const all = await places(t, (place) => fill(join(place.path, 'incoming'), specs));
-  const scenario: Scenario = { commands: HOURLY, posts: postsIn(all[0]!.path) };
+/** Prepared places, and the points of every process that changes something. */
+async function prepare(t: Test, stock: Stock) {
+  const all = await places(t, (place) => stock.prepare(place));
+  const scenario = await stock.scenario(all[0]!);
   const points: Point[] = [];
-  for (const verb of VICTIMS) points.push(...(await pointsOf(all[0]!, HOURLY, verb)));
+  for (const [verb] of scenario.commands) points.push(...(await pointsOf(all[0]!, scenario, verb)));
   return { all, scenario, points };
 }
 
@@ -24,11 +23,11 @@ const ONCE_BROKEN = [
   /index at fsync jsonl\.sqlite$/, // half an index was taken for somebody else's database
 ];
 
-async function killAll(t: Test, specs: PostSpec[], tries: number): Promise<void> {
-  const { all, scenario, points } = await prepare(t, specs);
-  const changing = points.filter(({ does }) => does !== 'reads');
+async function killAll(t: Test, stock: Stock, tries: number, meant = (_: Point) => true): Promise<void> {
+  const { all, scenario, points } = await prepare(t, stock);
+  const changing = points.filter((point) => point.does !== 'reads' && meant(point));
   const always = changing.filter((point) => ONCE_BROKEN.some((form) => form.test(tell(point))));
-  const chosen = tries >= changing.length ? changing : [...new Set([...always, ...sample(changing, tries, random)])];
+  const chosen = [...new Set([...always, ...sample(changing, tries, random)])];
   let killed = 0;
   let losses = 0;
   await spread(all, chosen, async (place, point) => {
@@ -43,14 +42,22 @@ async function killAll(t: Test, specs: PostSpec[], tries: number): Promise<void>
   t.ok(killed >= chosen.length * 0.9, `killed at ${killed} of ${changing.length} points`);
 }
 
-tracedTest('a small spool, killed', (t) => killAll(t, SMALL, WHOLE ? Number.POSITIVE_INFINITY : 20));
+const EVERY = Number.POSITIVE_INFINITY;
 
-tracedTest('a large spool, killed', (t) => killAll(t, large(random), WHOLE ? 100 : 4));
+tracedTest('a small spool, killed', (t) => killAll(t, hourly(SMALL), WHOLE ? EVERY : 14));
 
-tracedTest('a small spool, with system calls that fail', async (t) => {
-  const { all, scenario, points } = await prepare(t, SMALL);
+tracedTest('a large spool, killed', (t) => killAll(t, hourly(large(random)), WHOLE ? 100 : 3));
+
+tracedTest('a spool with a stray, killed', (t) =>
+  killAll(t, strays(SMALL), WHOLE ? EVERY : 2, ({ path }) => /strays|xxx/.test(path)),
+);
+
+tracedTest('a new generation of a bucket, killed', (t) => killAll(t, generations(), WHOLE ? EVERY : 6));
+
+async function failAll(t: Test, stock: Stock, tries: number): Promise<void> {
+  const { all, scenario, points } = await prepare(t, stock);
   const trials = points.flatMap((point) => errorsOf(point).map((error) => ({ point, error })));
-  const chosen = WHOLE ? trials : sample(trials, 24, random);
+  const chosen = sample(trials, tries, random);
   let failed = 0;
   let losses = 0;
   await spread(all, chosen, async (place, { point, error }) => {
@@ -64,4 +71,10 @@ tracedTest('a small spool, with system calls that fail', async (t) => {
   count('failures injected', failed);
   count('losses', losses);
   t.ok(failed >= chosen.length * 0.9, `${failed} of ${trials.length} failures`);
-});
+}
+
+tracedTest('a small spool, with system calls that fail', (t) => failAll(t, hourly(SMALL), WHOLE ? EVERY : 14));
+
+tracedTest('a new generation of a bucket, with system calls that fail', (t) =>
+  failAll(t, generations(), WHOLE ? 300 : 4),
+);

@@ -1,7 +1,7 @@
 // What must be true when a pipeline has come to its end, whatever happened on the way; and what must be true at
 // any moment. Readers of other makes where there are any: node's gunzip, tar-stream, SQLite by its tables.
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import Database from 'better-sqlite3';
@@ -88,11 +88,15 @@ interface LineRow {
   length: number | null;
 }
 
-/** Every row of the index against its line, by number, by hash and by the member that it names; and every line against its row. */
-function indexFaults(path: string, storeName: string, cans: StoredCan[], faults: string[]): number {
+/**
+ * Every row of the index against its line, by number, by hash and by the member that it names; and every line against
+ * its row.
+ * @returns the hashes of the lines that it leads to
+ */
+function indexFaults(path: string, storeName: string, cans: StoredCan[], faults: string[]): string[] {
   if (!existsSync(path)) {
     faults.push(`${basename(path)}: there is no index`);
-    return 0;
+    return [];
   }
   const db = new Database(path, { readonly: true });
   try {
@@ -127,10 +131,10 @@ function indexFaults(path: string, storeName: string, cans: StoredCan[], faults:
       .pluck()
       .get();
     if (left !== 0) faults.push(`${left} rows of the index belong to no can`);
-    return rows.length;
+    return rows.map(({ hash }) => hash.toString('hex'));
   } catch (error) {
     faults.push(`${basename(path)}: ${(error as Error).message}`);
-    return 0;
+    return [];
   } finally {
     db.close();
   }
@@ -182,7 +186,7 @@ export async function finishedFaults(cwd: string, posts: Map<string, Buffer>): P
   for (const name of posts.keys())
     if (found.get(name) !== 1) faults.push(`${name}: ${found.get(name) ?? 0} times in the store`);
   const indexed = indexFaults(join(cwd, 'jsonl.sqlite'), store, cans, faults);
-  if (indexed !== posts.size) faults.push(`${indexed} rows in the index, of ${posts.size} posts`);
+  if (indexed.length !== posts.size) faults.push(`${indexed.length} rows in the index, of ${posts.size} posts`);
   for (const name of readdirSync(join(cwd, 'incoming'))) faults.push(`incoming/${name}: left in the spool`);
   faults.push(...outgoingFaults(join(cwd, 'outgoing')));
   return faults;
@@ -225,6 +229,33 @@ export async function lostPosts(cwd: string, posts: Map<string, Buffer>): Promis
     }
   }
   return [...missing.keys()].map((name) => `${name}: lost`);
+}
+
+/** What is wrong when row cans should be in store and index, and nothing on the way. @param lines hashes that the index has to lead to */
+export async function rowFaults(cwd: string, lines: string[]): Promise<string[]> {
+  const faults: string[] = [];
+  const store = join(cwd, 'store');
+  const indexed = indexFaults(join(cwd, 'jsonl.sqlite'), store, await storedCans(store, faults), faults);
+  if (indexed.sort().join() !== [...lines].sort().join())
+    faults.push(`the index leads to other lines than it should: ${indexed.length} of ${lines.length}`);
+  return [...faults, ...outgoingFaults(join(cwd, 'outgoing'))];
+}
+
+/** Group of row cans (`20160801_IT_ndt`) → hashes of its lines, as an index has them at any moment. It is not changed. */
+export function linesByGroup(index: string, aside: string): Map<string, string> {
+  const copy = join(aside, 'index.sqlite');
+  for (const end of ['', '-wal', '-journal']) {
+    rmSync(copy + end, { force: true });
+    if (existsSync(index + end)) cpSync(index + end, copy + end);
+  }
+  const db = new Database(copy);
+  try {
+    const sql =
+      'SELECT grp, group_concat(hex(hash)) FROM (SELECT grp, hash FROM line JOIN can ON can.id = line.id >> 24 WHERE NOT superseded ORDER BY hash) GROUP BY grp';
+    return new Map(db.prepare(sql).raw().all() as [string, string][]);
+  } finally {
+    db.close();
+  }
 }
 
 /** What `get` gives for some of the rows, against the lines of the store. */

@@ -1,7 +1,7 @@
 // Where a pipeline runs again and again: one folder that is put back to what it was before each run, and what a
 // run of it told. One of its processes may be traced, killed or made to fail.
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
@@ -27,8 +27,13 @@ export interface RunOptions {
   /** The program that is run: cannery as it was built, or one made wrong on purpose. */
   program?: string;
   env?: Record<string, string | undefined>;
-  /** Everything is traced, into one log. */
+  /** strace's own command line, where everything is traced into one log. */
   record?: string;
+  /** Where the pipeline reads from and writes to. */
+  in?: string;
+  out?: string;
+  /** Begins the names of its logs, for two pipelines at once. */
+  log?: string;
 }
 
 const LONGEST_MS = 300_000;
@@ -73,16 +78,18 @@ export class Place {
 
   /** Runs a pipeline to its end, in a shell as an operator would. */
   async run(commands: readonly Command[], options: RunOptions = {}): Promise<PipeRan> {
-    const { traced, program = ROOT, env, record } = options;
+    const { traced, program = ROOT, env, record, log = '' } = options;
+    const err = (n: number) => this.log(`${log}err.${n}`);
+    const { in: from = '/dev/null', out = this.log(`${log}out`) } = options;
     const line = commands
       .map(([verb, ...args], n) => {
         const bare = [process.execPath, join(program, 'bin/cannery'), verb, ...args];
         const steady = [process.execPath, '--require', join(ROOT, 'test/faults/steady.cjs'), ...bare.slice(1)];
         const words = traced?.verb === verb ? ['strace', ...traced.options, ...steady] : bare;
-        return `${words.map(quoted).join(' ')} 2>${quoted(this.log(`err.${n}`))}`;
+        return `${words.map(quoted).join(' ')} 2>${quoted(err(n))}`;
       })
       .join(' | ');
-    const script = `{ ${line}; codes="\${PIPESTATUS[*]}"; } >${quoted(this.log('out'))}; echo $codes`;
+    const script = `{ ${line}; codes="\${PIPESTATUS[*]}"; } <${quoted(from)} >${quoted(out)}; echo $codes`;
     const shell = ['bash', '-c', script];
     const words = record === undefined ? shell : [...record.split(' '), ...shell];
     const codes = await endOf(words, this.path, {
@@ -96,9 +103,9 @@ export class Place {
       stages: commands.map(([verb], n) => ({
         verb,
         code: codes[n] ?? -1,
-        err: readFileSync(this.log(`err.${n}`), 'utf8'),
+        err: readFileSync(err(n), 'utf8'),
       })),
-      out: existsSync(this.log('out')) ? readFileSync(this.log('out'), 'utf8') : '',
+      out: options.out === undefined ? readFileSync(out, 'utf8') : '',
     };
   }
 }

@@ -31,21 +31,19 @@ export function errorsOf({ call, does }: Point): string[] {
 const tracing = (log: string) => ['-f', '-y', '-s', '64', '-o', log, '-e', `trace=${TRACED}`];
 
 /** Where a run of one process of a pipeline can be broken. */
-export async function pointsOf(
-  place: Place,
-  commands: readonly Command[],
-  verb: string,
-  program?: string,
-): Promise<Point[]> {
+export async function pointsOf(place: Place, { commands, program }: Runnable, verb: string): Promise<Point[]> {
   place.reset();
   const log = place.log('points');
-  const { stages } = await place.run(commands, {
-    traced: { verb, options: tracing(log) },
-    ...(program === undefined ? {} : { program }),
-  });
-  const broken = stages.find(({ code }) => code !== 0);
+  const traced = { verb, options: tracing(log) };
+  const { stages } = await place.run(commands, program === undefined ? { traced } : { traced, program });
+  const broken = stages.find(({ code }) => code !== 0 && code !== 3);
   if (broken) throw new Error(`${broken.verb}: exit ${broken.code}: ${broken.err}`);
   return pointsIn(parseTrace(readFileSync(log, 'latin1')), place.path, verb);
+}
+
+export interface Runnable {
+  commands: readonly Command[];
+  program?: string | undefined;
 }
 
 function pointsIn(calls: Call[], folder: string, verb: string): Point[] {

@@ -1,10 +1,11 @@
 // Power goes at any moment of a run: whatever was not fsynced may be lost, in any order, and the next run completes.
-import { join } from 'node:path';
+import type { Test } from 'tap';
 import { count, places, random, tracedTest, WHOLE } from './campaign.ts';
 import { sample } from './place.ts';
 import { fickle, forgetful, hollow } from './power.ts';
-import { fill, HOURLY, postsIn, SMALL } from './spools.ts';
-import { type Crash, crashesOf, lostOn, record, type Scenario, startAgain } from './trials.ts';
+import { generations, hourly, type Stock } from './scenarios.ts';
+import { SMALL } from './spools.ts';
+import { type Crash, crashesOf, lostOn, record, startAgain } from './trials.ts';
 
 const LOSSES: Parameters<typeof crashesOf>[1] = [
   ['all that was not fsynced is lost', forgetful],
@@ -12,9 +13,8 @@ const LOSSES: Parameters<typeof crashesOf>[1] = [
   ...Array.from({ length: WHOLE ? 3 : 1 }, (): [string, typeof fickle] => ['as chance has it', fickle]),
 ];
 
-tracedTest('a small spool, with power that goes', async (t) => {
-  const all = await places(t, (place) => fill(join(place.path, 'incoming'), SMALL));
-  const scenario: Scenario = { commands: HOURLY, posts: postsIn(all[0]!.path) };
+async function cutAll(t: Test, stock: Stock, tries: number): Promise<void> {
+  const all = await places(t, (place) => stock.prepare(place));
   let losses = 0;
   const check = (faults: string[], { name }: Crash) => {
     losses += faults.length;
@@ -22,10 +22,11 @@ tracedTest('a small spool, with power that goes', async (t) => {
   };
   await Promise.all(
     all.map(async (place, n) => {
+      const scenario = await stock.scenario(place);
       const crashes = [...crashesOf(await record(place, scenario), LOSSES)];
       // One place takes the even ones, another the odd ones.
       const mine = crashes.filter((_, i) => i % all.length === n);
-      const chosen = WHOLE ? mine : sample(mine, 10, random);
+      const chosen = sample(mine, tries, random);
       for (const crash of mine) check(await lostOn(place, scenario, crash.disk), crash);
       for (const crash of chosen) check(await startAgain(place, scenario, crash.disk), crash);
       count('replays', chosen.length);
@@ -33,4 +34,10 @@ tracedTest('a small spool, with power that goes', async (t) => {
     }),
   );
   count('losses', losses);
-});
+}
+
+tracedTest('a small spool, with power that goes', (t) =>
+  cutAll(t, hourly(SMALL), WHOLE ? Number.POSITIVE_INFINITY : 7),
+);
+
+tracedTest('a new generation of a bucket, with power that goes', (t) => cutAll(t, generations(), WHOLE ? 150 : 3));

@@ -1,10 +1,10 @@
 // Spools to break things on: small, with several cans, of posts that do not compress away.
 import { join } from 'node:path';
 import { putPost, read, tree } from '../lib.ts';
-import { type Command, chance } from './place.ts';
+import { chance } from './place.ts';
 
 /** Hex of chance, so that cans are as large as their posts. */
-function noise(random: () => number, bytes: number): string {
+export function noise(random: () => number, bytes: number): string {
   let text = '';
   while (text.length < bytes)
     text += Math.floor(random() * 2 ** 32)
@@ -65,12 +65,3 @@ export function large(random: () => number): PostSpec[] {
     })),
   );
 }
-
-/** The hourly pipeline, with cans of a few kilobytes. */
-export const HOURLY: readonly Command[] = [
-  ['ls', 'incoming/', '--due'],
-  ['postcan', '--spool', 'incoming/', '--to', 'outgoing/', '--host', 'n0', '--max-bytes', '4000'],
-  ['upload', 'store'],
-  ['index', 'jsonl.sqlite'],
-  ['clear'],
-];

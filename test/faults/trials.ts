@@ -4,19 +4,12 @@
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { random } from './campaign.ts';
-import { finishedFaults, getFaults, lostPosts, overwritten, snapshot } from './oracle.ts';
-import type { Command, PipeRan, Place } from './place.ts';
+import { getFaults, overwritten, snapshot } from './oracle.ts';
+import type { PipeRan, Place } from './place.ts';
 import { breaking, type Point, reached } from './points.ts';
 import { type Disk, digestOf, type Loss, Recording, writeDisk } from './power.ts';
+import type { Scenario } from './scenarios.ts';
 import { parseTrace, TRACED } from './trace.ts';
-
-/** A pipeline, its posts, and what must be true when it has come to its end. */
-export interface Scenario {
-  commands: readonly Command[];
-  /** Path below the spool → bytes. */
-  posts: Map<string, Buffer>;
-  program?: string | undefined;
-}
 
 /** What a run told, for a message. */
 export function told({ stages }: PipeRan): string {
@@ -32,9 +25,9 @@ export async function finish(place: Place, scenario: Scenario): Promise<string[]
   const store = join(place.path, 'store');
   const before = snapshot(store);
   const ran = await run(place, scenario);
-  const faults = ran.stages.some(({ code, err }) => code !== 0 || err !== '') ? [`run again: ${told(ran)}`] : [];
+  const faults = scenario.isQuiet(ran) ? [] : [`run again: ${told(ran)}`];
   faults.push(...overwritten(before, snapshot(store)));
-  faults.push(...(await finishedFaults(place.path, scenario.posts)));
+  faults.push(...(await scenario.finished(place.path)));
   if (faults.length === 0 && random() < 0.1) faults.push(...getFaults(place.path, 10));
   return faults;
 }
@@ -44,7 +37,7 @@ export async function kill(place: Place, scenario: Scenario, point: Point): Prom
   place.reset();
   const broken = await run(place, scenario, { traced: breaking(place, point, 'signal=KILL') });
   if (!reached(place)) return 'not reached';
-  const faults = await lostPosts(place.path, scenario.posts);
+  const faults = await scenario.lost(place);
   faults.push(...(await finish(place, scenario)));
   return faults.length > 0 ? [...faults, `killed: ${told(broken)}`] : faults;
 }
@@ -59,10 +52,10 @@ export async function fail(
   place.reset();
   const broken = await run(place, scenario, { traced: breaking(place, point, `error=${error}`, random() < 0.5) });
   if (!reached(place)) return 'not reached';
-  const faults = await lostPosts(place.path, scenario.posts);
+  const faults = await scenario.lost(place);
   faults.push(...silenceFaults(broken, point, error));
   if (broken.stages.every(({ code }) => code === 0))
-    faults.push(...(await finishedFaults(place.path, scenario.posts)).map((each) => `exit 0, but ${each}`));
+    faults.push(...(await scenario.finished(place.path)).map((each) => `exit 0, but ${each}`));
   faults.push(...(await finish(place, scenario)));
   return faults.length > 0 ? [...faults, `failed: ${told(broken)}`] : faults;
 }
@@ -137,7 +130,7 @@ export function* crashesOf(
 /** What is on a disk: every post is there. */
 export async function lostOn(place: Place, scenario: Scenario, disk: Disk): Promise<string[]> {
   writeDisk(disk, place.path);
-  return lostPosts(place.path, scenario.posts);
+  return scenario.lost(place);
 }
 
 /** Starts from what is on a disk. */
