@@ -27,6 +27,8 @@ test: build
 servers:
 	bash test/servers/radosgw.sh install
 	bash test/servers/radosgw.sh start
+	bash test/servers/sshd.sh install
+	bash test/servers/sshd.sh start
 
 clean:
 	rm -rf dist build run .tap

@@ -20,7 +20,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { CANNERY, cannery, folder, putPost, type Ran, rows, shell, tree } from './lib.ts';
+import { AS_NOBODY, CANNERY, cannery, folder, putPost, type Ran, ROOT_DOES_ALL, rows, shell, tree } from './lib.ts';
 
 const POSTCAN = ['postcan', '--spool', 'incoming', '--to', 'outgoing', '--host', 'n0'];
 const NO_PROC = process.platform !== 'linux' && 'memory is read from /proc';
@@ -274,18 +274,8 @@ t.test('rows and links that lead out of the spool: nothing there is opened, move
   t.end();
 });
 
-/** What takes the right to read everything away from root; undefined where that cannot be done. */
-function asNobody(): string | undefined {
-  if (process.getuid?.() !== 0) return '';
-  const prefix = 'setpriv --bounding-set=-dac_override,-dac_read_search';
-  return spawnSync('bash', ['-c', `${prefix} true`]).status === 0 ? prefix : undefined;
-}
-
-const prefix = asNobody();
-const ROOT_READS_ALL = prefix === undefined && 'root may read everything, and setpriv cannot take that away';
-
-t.test('permissions', { skip: ROOT_READS_ALL }, (t) => {
-  const run = (cwd: string) => shell(`${prefix} bash -o pipefail -c '${LIST_AND_PACK}'`, { cwd });
+t.test('permissions', { skip: ROOT_DOES_ALL }, (t) => {
+  const run = (cwd: string) => shell(`${AS_NOBODY} bash -o pipefail -c '${LIST_AND_PACK}'`, { cwd });
   const spool = (t: Test) => {
     const cwd = folder(t);
     const paths = ['08', '09', '10'].map((hour) =>
@@ -343,7 +333,7 @@ t.test('permissions', { skip: ROOT_READS_ALL }, (t) => {
     chmodSync(join(cwd, 'db'), 0o500);
     t.teardown(() => chmodSync(join(cwd, 'db'), 0o700));
     const uid = path.slice(path.indexOf('/') + 1, -5);
-    const { code, out, err } = shell(`${prefix} cannery get --raw --index db/jsonl.sqlite ${uid}`, { cwd });
+    const { code, out, err } = shell(`${AS_NOBODY} cannery get --raw --index db/jsonl.sqlite ${uid}`, { cwd });
     t.same([code, out, err], [0, '{"hour":"08"}\n', '']);
     t.end();
   });

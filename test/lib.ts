@@ -135,6 +135,17 @@ export function rows<T = Record<string, unknown>>(out: string): T[] {
 export const PIPELINE =
   'cannery ls incoming/ --due | cannery postcan --spool incoming/ --to outgoing/ --host n0 | cannery upload store | cannery index jsonl.sqlite | cannery clear';
 
+/** What takes the right to read and write everything away from root, before a command; undefined where that cannot be done. */
+function asNobody(): string | undefined {
+  if (process.getuid?.() !== 0) return '';
+  const prefix = 'setpriv --bounding-set=-dac_override,-dac_read_search';
+  return spawnSync('bash', ['-c', `${prefix} true`]).status === 0 ? prefix : undefined;
+}
+
+export const AS_NOBODY = asNobody();
+/** Why tests of permissions are skipped. */
+export const ROOT_DOES_ALL = AS_NOBODY === undefined && 'root may do everything, and setpriv cannot take that away';
+
 /** Real documents, where the folder with them is at hand. */
 export function sharedData(): string | undefined {
   const path = process.env.CANNERY_REAL_DATA ?? resolve('../shared/data');

@@ -5,6 +5,9 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
+import { SCHEMA } from '../src/record/normalise.ts';
+import { RULES } from '../src/record/rules/run.ts';
+import { canonicalTest } from '../src/record/testnames.ts';
 import { cannery, folder, PIPELINE, ROOT, rows, shell, shippedSpool, tree } from './lib.ts';
 
 const MAN = join(ROOT, 'man');
@@ -173,6 +176,22 @@ t.test('cannery(1): verbs, common options, the pipeline', (t) => {
   t.end();
 });
 
+t.test('cannery-normalise(1) has every rule, and the names of tests', (t) => {
+  const parts = sections(read('cannery-normalise.1'), 'SS');
+  const rules = entries(parts.get('Rules')!).map(({ tag, text }) => [tag, text]);
+  t.same(rules, Object.entries(RULES), 'as the program tells them');
+  const names = entries(parts.get('Names of tests')!);
+  t.ok(names.length >= 16, 'names');
+  for (const { tag, text } of names) for (const raw of text.split(', ')) t.equal(canonicalTest(raw), tag, raw);
+  const members = parts.get('Every record')!.join('\n').split('.IP 7. 4')[1]!;
+  t.same(
+    [...members.matchAll(/^\.BR (\w+) [,.]$/gm)].map(([, name]) => name),
+    SCHEMA,
+    'members of the schema',
+  );
+  t.end();
+});
+
 // --- formatting
 
 const has = (program: string) => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
@@ -315,7 +334,11 @@ function everything(t: Test) {
   const bad = 'incoming/2024020110_DE_ndt/20240201102023.614500_DE_ndt_0123456789abcdef.post';
   writeFileSync(join(cwd, bad), 'no post');
 
+  mkdirSync(join(cwd, 'archive'));
+  writeFileSync(join(cwd, 'archive/a.json'), '{"test_start_time":"2016-07-31 10:00:00","test_name":"ndt"}\n');
+
   const files = [...run('cannery ls incoming'), ...run('cannery ls 2016-08-01')];
+  files.push(...run('cannery rename archive --to reports --settle 0'));
   const measured = run('cannery cat --end 2016-08-01/report.json');
   const manifests: object[] = [];
   const lines: object[] = [];
@@ -339,8 +362,23 @@ function everything(t: Test) {
     cans.push(...run('cannery upload store <cans | cannery index jsonl.sqlite | cannery clear'));
   }
   files.push(...run('cannery ls store --kind all'));
+  files.push(...run('cannery ls 2016-08-01 | cannery bucket --to raw --date 2016-08-02 --settle 0 --copy'));
+  const backups = run('cannery backup raw/2016-08-02 private');
+  const entries = rows(readFileSync(join(cwd, 'raw/2016-08-02/.manifest.jsonl'), 'utf8'));
+  writeFileSync(join(cwd, 'raw/2016-08-02/other.json'), '');
+  const [finding, bucket] = run('cannery bucket verify raw', 3);
   const rejects = rows(readFileSync(join(cwd, 'rejects'), 'utf8'));
-  return { cwd, files, measured, manifests, lines, cans, rejects, purpose: json('outgoing/outgoing.json') };
+  return {
+    ...{ backups, entries, finding: finding!, bucket: bucket! },
+    cwd,
+    files,
+    measured,
+    manifests,
+    lines,
+    cans,
+    rejects,
+    purpose: json('outgoing/outgoing.json'),
+  };
 }
 
 t.test('cannery-rows(5) has the members of real rows', (t) => {
@@ -348,9 +386,14 @@ t.test('cannery-rows(5) has the members of real rows', (t) => {
   t.same(keys(...real.files), members('File rows'), 'file rows');
   const [measurement, end] = real.measured as [object, object];
   t.same(Object.keys(measurement).slice(0, 3).sort(), members('Measurement rows'), 'measurement rows');
-  t.same([...keys(end), 'sanitised'].sort(), members('End row'), 'end row');
+  t.same([...keys(end), 'sanitised', 'left_out'].sort(), members('End row'), 'end row');
   t.same(keys(...real.cans), members('Can rows'), 'can rows');
   t.same(keys(...real.rejects), members('Reject rows'), 'reject rows');
+  t.same(keys(...real.backups), members('Backup rows'), 'backup rows');
+  t.same(keys(real.bucket), members('Bucket rows'), 'bucket rows');
+  t.same(keys(real.finding), members('Finding rows'), 'finding rows');
+  const manifest = entries(sections(ROWS).get('MANIFEST OF A BUCKET')!).map(({ tag }) => tag);
+  t.same(keys(...real.entries), manifest.sort(), 'the manifest of a bucket');
   t.same(keys(...real.lines), members('rows.jsonl'), 'rows.jsonl');
   t.same(keys(...real.manifests), members('can.json'), 'can.json');
   t.same(keys(real.purpose), members('outgoing.json'), 'outgoing.json');

@@ -25,7 +25,7 @@ function filledIn(text: string): string {
 }
 
 function run(t: Test, text: string, cwd: string): Ran {
-  const ran = shell(filledIn(text), { cwd });
+  const ran = shell(filledIn(text), { cwd, env: { OLDPWD: ROOT } });
   t.equal(ran.code, 0, text.trim());
   t.equal(ran.err, '', 'quiet on stderr');
   return ran;
@@ -39,7 +39,7 @@ t.test('the sh blocks, from top to bottom', (t) => {
   t.equal(shell(path!.text.replaceAll('/tmp/try', join(cwd, 'elsewhere')), { cwd: ROOT }).code, 0);
   t.equal(tree(join(cwd, 'elsewhere/incoming')).length, 24);
   const outs = others.map(({ text }) => run(t, text, cwd).out);
-  t.equal(outs.length, 6);
+  t.equal(outs.length, 8);
   t.same(readdirSync(join(cwd, 'incoming')), []);
   t.same(
     rows(outs[1]!).map((row) => row.measurement_uid),
@@ -52,6 +52,9 @@ t.test('the sh blocks, from top to bottom', (t) => {
   t.match(tree(join(cwd, 'store-private')), [
     /^jsonl\/facebookmessenger\/IT\/20240201\/00\/20240201_IT_facebookmessenger\.x\.[0-9a-f]{16}\.jsonl\.gz$/,
   ]);
+  t.same(readdirSync(join(cwd, 'archive')), [], 'old reports have left their archive');
+  t.equal(tree(join(cwd, 'reports-raw')).filter((file) => /\.(?:json|yaml)$/.test(file)).length, 6);
+  t.equal(tree(join(cwd, 'store-public')).filter((file) => file.endsWith('.jsonl.gz')).length, 6);
   t.end();
 });
 

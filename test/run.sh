@@ -4,13 +4,17 @@
 set -u
 cd "$(dirname "$0")/.."
 node test/build.mjs || exit 1
-[ -e .tap/plugins ] || npx tap build >/dev/null || exit 1
+# tap is built without its TypeScript plugin, inside node_modules: a new install wants it again.
+[ -e node_modules/.tap-built ] || { npx tap build >/dev/null && touch node_modules/.tap-built; } || exit 1
 
 files=()
 for file in "$@"; do files+=("build/${file%.ts}.js"); done
 
-# The real S3 server, where `make servers` has started one.
-server_env="${CANNERY_RADOSGW_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/cannery-radosgw}/env"
-if bash test/servers/radosgw.sh status >/dev/null 2>&1 && [ -r "$server_env" ]; then . "$server_env"; fi
+# The real servers, where `make servers` has started them.
+cache="${XDG_CACHE_HOME:-$HOME/.cache}"
+for server in "radosgw ${CANNERY_RADOSGW_DIR:-$cache/cannery-radosgw}" "sshd ${CANNERY_SSHD_DIR:-$cache/cannery-sshd}"; do
+  env="${server#* }/env"
+  if bash "test/servers/${server%% *}.sh" status >/dev/null 2>&1 && [ -r "$env" ]; then . "$env"; fi
+done
 
 npx tap -R tap "${files[@]}" | tee build/test.tap | node test/report.mjs

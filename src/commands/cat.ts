@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { DocumentReader, FORMATS, type Format } from '../edge/documents.ts';
 import { fileRows } from '../edge/filerows.ts';
+import { WholeBuckets } from '../edge/wholebuckets.ts';
 import { endRow, measurementRow } from '../record/rows.ts';
 import { UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
@@ -41,14 +42,20 @@ export default verb({
       }
     };
     if (operands.length > 0) stage.expect(sizeOf(operands));
+    const buckets = new WholeBuckets();
     for await (const file of operands.length > 0 ? operands : filesOfRows(stage)) {
       if (file === '-') await write(reader.bytes(process.stdin, null, options.format));
       else {
         stage.refuseRejects(file);
+        buckets.took(file);
         await write(reader.file(file, options.format));
+        if (reader.broken) buckets.failed(file);
+        reader.broken = false;
       }
     }
-    if (options.end) await stage.emit(endRow(stage.counts.out!, stage.counts.rejected!));
+    if (!options.end) return;
+    const whole = buckets.whole();
+    await stage.emit(endRow(stage.counts.out!, stage.counts.rejected!, whole.length > 0 ? { whole } : {}));
   },
 });
 

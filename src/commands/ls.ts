@@ -1,6 +1,7 @@
 import { KINDS, type Kind, listPath } from '../edge/listing.ts';
 import { noStrangers } from '../edge/spool.ts';
-import { compactTest, timeOf } from '../record/names.ts';
+import { dayOrHour, second } from '../record/moments.ts';
+import { compactTest } from '../record/names.ts';
 import { endRow } from '../record/rows.ts';
 import { describeAt, UsageError } from '../stream/errors.ts';
 import { flag, list, type OptionSpec, seconds, verb } from '../stream/verb.ts';
@@ -8,10 +9,8 @@ import { flag, list, type OptionSpec, seconds, verb } from '../stream/verb.ts';
 /** Without --kind, each measurement once: posts, lines of cans and reports, but no postcans. */
 const USUAL: Kind[] = ['post', 'jsonl', 'report'];
 
-/** A day or an hour, UTC: `2024-02-01`, `20240201`, `2024-02-01T10`, `2024020110`. */
-export function parseMoment(given: string): number {
-  const digits = given.replace(/^(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}))?$/, '$1$2$3$4');
-  const time = /^\d{8}(?:\d{2})?$/.test(digits) ? timeOf(digits) : undefined;
+function parseMoment(given: string): number {
+  const time = dayOrHour(given);
   if (time === undefined) throw new UsageError(`'${given}' is neither a day (2024-02-01) nor an hour (2024-02-01T10)`);
   return time;
 }
@@ -27,8 +26,8 @@ const now: OptionSpec<number | undefined> = {
   flags: '--now <time>',
   text: 'the time that --due goes by, as 2024-02-01T13:05:00Z (default: now)',
   parse: (given) => {
-    const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(given) ? Date.parse(given) : Number.NaN;
-    if (Number.isNaN(time)) throw new UsageError(`--now: a time such as 2024-02-01T13:05:00Z, not '${given}'`);
+    const time = second(given);
+    if (time === undefined) throw new UsageError(`--now: a time such as 2024-02-01T13:05:00Z, not '${given}'`);
     return time;
   },
   initial: undefined,
@@ -80,8 +79,9 @@ export default verb({
       stage.reject({ as: 'file', file: path, line: null, reason: describeAt(path, error) }, null);
     for (const path of paths) {
       const strangers = noStrangers();
+      let untold = 0;
       try {
-        for (const row of listPath(path, { selection, strangers, failed })) {
+        for (const row of listPath(path, { selection, strangers, failed, untold: () => untold++ })) {
           stage.took();
           await stage.receipt(options.end ? { ...row, more: true } : row);
         }
@@ -91,6 +91,8 @@ export default verb({
       }
       stage.tally('unfinished', strangers.unfinished);
       stage.tally('strangers', strangers.other);
+      stage.tally('untold', untold);
+      if (untold > 0) stage.say(`${path}: ${untold} reports whose names do not tell what was asked for, left out`);
       if (strangers.other === 0) continue;
       const examples =
         strangers.examples.length > 0

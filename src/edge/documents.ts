@@ -7,12 +7,14 @@ import { documentFacts, FACT_NAMES, NO_LINE, readPost } from '../record/post.ts'
 import { type MeasurementRow, type Provenance, parseRow, ROW_DEPTH } from '../record/rows.ts';
 import { describeAt, Malformed, UsageError } from '../stream/errors.ts';
 import { type Line, readAll } from '../stream/lines.ts';
-import type { Reject, RejectKind } from '../stream/rejects.ts';
+import type { RejectKind } from '../stream/rejects.ts';
 import { isGzip } from './gzip.ts';
+import { type Kept, parseReject } from './rejectrows.ts';
 import { type Bytes, fileBytes, inflateIfGzip, isTar, peek, peekBytes } from './source.ts';
 import { tarMembers } from './tar.ts';
+import { CUT_OFF, type ReportKernel, type ReportLimits, yamlRecords } from './yamldocuments.ts';
 
-export const FORMATS = ['auto', 'post', 'json', 'jsonl', 'tar', 'rejects'] as const;
+export const FORMATS = ['auto', 'post', 'json', 'jsonl', 'yaml', 'tar', 'rejects'] as const;
 export type Format = (typeof FORMATS)[number];
 
 export interface DocumentLimits {
@@ -23,14 +25,9 @@ export interface DocumentLimits {
 }
 
 /** What a reader needs of the kernel. */
-export interface DocumentKernel {
+export interface DocumentKernel extends ReportKernel {
   lines(source: Bytes, file: string | null, as: RejectKind): AsyncIterable<Line>;
   count(source: Bytes): Bytes;
-  /** An item that is no line was read. */
-  took(): void;
-  reject(reject: Reject, bytes: Uint8Array | null): void;
-  say(message: string): void;
-  tally(name: string): void;
   /** @throws where this is the file that rejects are written to */
   refuseRejects(path: string): void;
 }
@@ -47,6 +44,8 @@ const ITS_OWN = new Set(['ENOENT', 'EACCES', 'EPERM', 'EISDIR', 'ENOTDIR', 'ELOO
 const NO_PROVENANCE: Provenance = { measurement_uid: null, bucket_date: null, report_filename: null };
 
 export class DocumentReader {
+  /** True once an input could not be read to its end. */
+  broken = false;
   #kernel: DocumentKernel;
   #limits: DocumentLimits;
 
@@ -73,6 +72,7 @@ export class DocumentReader {
       if (!itsOwn) throw error;
       const row = name === null ? null : Buffer.from(JSON.stringify({ file: name }));
       this.#kernel.reject({ as: 'file', file: name ?? '-', line: null, reason: describeAt(name, error) }, row);
+      this.broken = true;
     }
   }
 
@@ -83,6 +83,7 @@ export class DocumentReader {
     if (kind === 'post')
       yield* this.#post(await readAll(all, this.#limits.maxLine), name, name ? uidOfPost(name) : null);
     else if (kind === 'tar') yield* this.#tar(all, name);
+    else if (kind === 'yaml') yield* this.#yaml(all, name);
     else if (kind === 'json') yield* this.#json(all, name);
     else if (kind === 'rejects') yield* this.#rejects(all, name);
     else yield* this.#jsonl(all, name, format === 'auto');
@@ -95,29 +96,28 @@ export class DocumentReader {
     else this.#kernel.reject({ as: 'post', file: name, line: null, reason: post.reason }, bytes);
   }
 
+  async *#yaml(
+    source: Bytes,
+    name: string | null,
+    kernel: ReportKernel = this.#kernel,
+    limits: ReportLimits = this.#limits,
+  ): AsyncGenerator<OpenedDocument> {
+    const provenance = fromPath(name);
+    for await (const { document, measurement_uid } of yamlRecords(source, name, kernel, limits))
+      yield { provenance: { ...provenance, measurement_uid }, document };
+  }
+
   async *#tar(source: Bytes, name: string | null): AsyncGenerator<OpenedDocument> {
     try {
       for await (const { name: path, type, size, body } of tarMembers(source)) {
         const where = `${name ?? '-'}(${path})`;
+        const refuse = (reason: string) => this.#kernel.reject({ as: 'file', file: where, line: null, reason }, null);
         if (type === 'directory') continue;
-        if (type !== 'file' || !path.endsWith('.post')) {
-          this.#kernel.reject(
-            { as: 'file', file: where, line: null, reason: `no post, but a ${type} in a postcan` },
-            null,
-          );
-        } else if (size > this.#limits.maxLine) {
-          this.#kernel.reject(
-            {
-              as: 'file',
-              file: where,
-              line: null,
-              reason: `${size} bytes, over the limit of ${this.#limits.maxLine} (--max-line)`,
-            },
-            null,
-          );
-        } else {
-          yield* this.#post(await readAll(body, this.#limits.maxLine), where, uidOfMember(path));
-        }
+        if (type === 'file' && isYamlName(path)) yield* this.#yaml(body, where);
+        else if (type !== 'file' || !path.endsWith('.post')) refuse(`no post, but a ${type} in a postcan`);
+        else if (size > this.#limits.maxLine)
+          refuse(`${size} bytes, over the limit of ${this.#limits.maxLine} (--max-line)`);
+        else yield* this.#post(await readAll(body, this.#limits.maxLine), where, uidOfMember(path));
       }
     } catch (error) {
       throw isTarError(error) ? new Malformed((error as Error).message) : error;
@@ -186,7 +186,8 @@ export class DocumentReader {
     }
   }
 
-  async *#kept({ as, file, line, data }: Kept, name: string | null, number: number): AsyncGenerator<OpenedDocument> {
+  async *#kept(kept: Kept, name: string | null, number: number): AsyncGenerator<OpenedDocument> {
+    const { as, file, line, data } = kept;
     // A second reject keeps the origin of the first, where that had one.
     const origin = file === null && line === null ? { file: name, line: number } : { file, line };
     const refuse = (reason: string) => this.#kernel.reject({ as, ...origin, reason }, data);
@@ -195,6 +196,7 @@ export class DocumentReader {
       if (as === 'post')
         yield* this.#post(data, file, file ? (uidOfPost(file) ?? uidOfMember(file.replace(/\)$/, ''))) : null);
       else if (as === 'document') yield this.#document(this.#read(data), file);
+      else if (as === 'yaml') yield* this.#keptYaml(data, kept, refuse);
       else if (as === 'row') {
         const row = parseRow(data) as MeasurementRow;
         if (row.kind !== 'measurement') return refuse('no measurement row');
@@ -210,6 +212,35 @@ export class DocumentReader {
       if (error instanceof UsageError) throw error;
       refuse((error as Error).message);
     }
+  }
+
+  /** A document of a report, with the report's header before it. What is still wrong with it is told as of its origin. */
+  async *#keptYaml(
+    data: Buffer,
+    { file, reason }: Kept,
+    refuse: (reason: string) => void,
+  ): AsyncGenerator<OpenedDocument> {
+    // Ended by another `---` it has no end of its own; cut off it must have got one.
+    const limits = { ...this.#limits, whole: !reason.startsWith(CUT_OFF) };
+    let refused = false;
+    const again = (why: string) => {
+      refused = true;
+      refuse(why.startsWith(CUT_OFF) ? why : `in what was kept: ${why}`);
+      return { write() {}, end() {} };
+    };
+    let found = false;
+    const kernel: ReportKernel = {
+      took: () => this.#kernel.took(),
+      reject: (one) => again(one.reason),
+      rejectInPieces: (one) => again(one.reason),
+      say() {},
+      tally: (counter, by) => this.#kernel.tally(counter, by),
+    };
+    for await (const opened of this.#yaml(once(data), file, kernel, limits)) {
+      found = true;
+      yield opened;
+    }
+    if (!found && !refused) refuse('a header without an entry');
   }
 
   #parse(bytes: Buffer): Buffer | undefined {
@@ -248,13 +279,14 @@ function legacyUid(document: Buffer): string | null {
     : trivialId(document, dayForPath(measurement_start_time));
 }
 
-/** A report in a bucket folder `YYYY-MM-DD` has both of the others. */
+/** A report in a bucket folder `YYYY-MM-DD` has both of the others, also in a tar there: `TAR(MEMBER)`. */
 function fromPath(name: string | null): Provenance {
-  const bucket = name === null ? '' : basename(dirname(name));
+  const [, tar, member] = /^(.*?)\((.*)\)$/s.exec(name ?? '') ?? [];
+  const bucket = basename(dirname(tar ?? name ?? ''));
   if (!/^\d{4}-\d{2}-\d{2}$/.test(bucket) || dayForPath(bucket) === undefined) return NO_PROVENANCE;
-  const base = basename(name!)
+  const base = basename(member ?? name!)
     .replace(/(?:\.gz)?$/, '')
-    .replace(/\.(?:jsonl?|njson|yaml|yamloo)$/, '');
+    .replace(/\.(?:jsonl?|njson|ya?ml(?:oo)?)$/, '');
   return { measurement_uid: null, bucket_date: bucket, report_filename: `${bucket}/${base}.json` };
 }
 
@@ -275,35 +307,17 @@ function formatOf(name: string | null, head: Buffer): Format {
   if (base.endsWith('.tar')) return 'tar';
   if (base.endsWith('.rejects')) return 'rejects';
   if (parseKey(keyOfPath(name))?.kind === 'rows') throw new Malformed('rows of an index, no measurements');
-  if (/\.ya?ml(?:oo)?$/.test(base)) throw new Malformed('YAML reports are not read yet');
+  if (isYamlName(base)) return 'yaml';
   if (isGzip(head)) throw new Malformed('gzip within gzip');
-  return base.endsWith('.json') ? 'json' : 'jsonl';
+  return /\.json(?:\.pretty)?$/.test(base) ? 'json' : 'jsonl';
 }
 
-interface Kept {
-  as: RejectKind;
-  file: string | null;
-  line: number | null;
-  data: Buffer | null;
+function isYamlName(path: string): boolean {
+  return /\.ya?ml(?:oo)?$/.test(path);
 }
 
-function parseReject(bytes: Buffer): Kept {
-  let row: {
-    cannery?: unknown;
-    as?: RejectKind;
-    file?: string | null;
-    line?: number | null;
-    data?: string | { format: string; data: string } | null;
-  };
-  try {
-    row = JSON.parse(bytes.toString());
-  } catch {
-    throw new Error('no reject row: not JSON');
-  }
-  if (typeof row !== 'object' || row === null || row.cannery !== 'reject' || !row.as) throw new Error('no reject row');
-  const { as, file, line = null, data } = row;
-  const kept = typeof data === 'string' ? Buffer.from(data) : data ? Buffer.from(data.data, 'base64') : null;
-  return { as, file: typeof file === 'string' ? file : null, line, data: kept };
+async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield bytes;
 }
 
 function firstLine(bytes: Buffer): Buffer {

@@ -1,4 +1,5 @@
 // Plain files, done durably: what is written is fsynced, and so is the folder that names it.
+import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -18,7 +19,7 @@ import {
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { errno, Malformed } from '../stream/errors.ts';
+import { describeAt, errno, Failure, Malformed } from '../stream/errors.ts';
 
 /** What a call on an open file throws does not tell which file it was. */
 export function named(path: string, error: unknown): unknown {
@@ -71,11 +72,12 @@ export function writeFileDurably(path: string, content: string | Uint8Array): vo
 }
 
 /**
- * Puts a file in the place of another as one step: a reader sees the old or the new one, whole. Under a lock only:
- * the temporary file always has the same name, so that the next writer takes away what a killed one left.
+ * Puts a file in the place of another as one step: a reader sees the old or the new one, whole. The temporary file
+ * always has the same name, so that the next writer takes away what a killed one left: under a lock only.
+ * @param mark tells the temporary files of writers apart where there is no lock
  */
-export function replaceFile(path: string, content: string | Uint8Array): void {
-  const temporary = join(dirname(path), `.${basename(path)}.tmp`);
+export function replaceFile(path: string, content: string | Uint8Array, mark = ''): void {
+  const temporary = join(dirname(path), `.${basename(path)}${mark}.tmp`);
   unlinkIfThere(temporary);
   try {
     writeFileDurably(temporary, content);
@@ -123,7 +125,7 @@ export function readJsonFile<T>(path: string): T {
   }
 }
 
-/** Moves a name into another folder without ever overwriting; both folders are fsynced. */
+/** Moves a name into another folder without ever overwriting, durably there; the folder it leaves is the caller's to fsync. */
 export function moveWithoutClobber(from: string | Buffer, folder: string, base: Buffer): void {
   const fromBytes = Buffer.from(from);
   const stat = lstatSync(fromBytes);
@@ -136,13 +138,14 @@ export function moveWithoutClobber(from: string | Buffer, folder: string, base: 
     if (there && !linked) continue;
     if (stat.isFile()) {
       if (!linked) linkSync(fromBytes, to);
+      fsyncFolder(folder); // the new name is safe before the old one goes
       unlinkSync(fromBytes);
     } else {
       renameSync(fromBytes, to); // a link or a folder cannot be hard-linked; the packer's lock guards the gap
+      fsyncFolder(folder);
     }
-    break;
+    return;
   }
-  fsyncFolder(folder);
 }
 
 /** Which file a path meant when it was read: enough to tell whether it still is the same. */
@@ -158,20 +161,24 @@ export interface FileRead {
   identity: FileIdentity;
 }
 
-/**
- * Reads a regular file whole, following no link.
- * @throws Malformed for a link, a folder, a file over `max` bytes or one that changed meanwhile; errno errors
- */
-export async function readRegularFile(path: string, max: number): Promise<FileRead> {
-  let handle: FileHandle;
+/** Opens a regular file, following no link. @throws Malformed for anything else; errno errors */
+async function openRegular(path: string): Promise<FileHandle> {
   try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ELOOP') throw new Malformed('a symbolic link, not followed');
     if (code === 'ENXIO') throw new Malformed('not a regular file');
     throw error;
   }
+}
+
+/**
+ * Reads a regular file whole, following no link.
+ * @throws Malformed for a link, a folder, a file over `max` bytes or one that changed meanwhile; errno errors
+ */
+export async function readRegularFile(path: string, max: number): Promise<FileRead> {
+  const handle = await openRegular(path);
   try {
     const before = await handle.stat({ bigint: true });
     if (!before.isFile()) throw new Malformed('not a regular file');
@@ -194,6 +201,78 @@ export async function readRegularFile(path: string, max: number): Promise<FileRe
   } finally {
     await handle.close();
   }
+}
+
+export interface FileDigest {
+  bytes: number;
+  sha256: string;
+  identity: FileIdentity;
+}
+
+const PIECE = 1024 * 1024;
+
+/**
+ * Reads a regular file of any length from end to end, following no link.
+ * @param each is given every piece, which is used again after it
+ * @throws Malformed for a link, a folder or a file that changed meanwhile; errno errors
+ */
+export async function digestRegularFile(path: string, each?: (piece: Buffer) => Promise<unknown>): Promise<FileDigest> {
+  const handle = await openRegular(path);
+  try {
+    const before = await handle.stat({ bigint: true });
+    if (!before.isFile()) throw new Malformed('not a regular file');
+    const hash = createHash('sha256');
+    const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(PIECE, Number(before.size))));
+    let bytes = 0;
+    while (BigInt(bytes) <= before.size) {
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, bytes);
+      if (bytesRead === 0) break;
+      const piece = buffer.subarray(0, bytesRead);
+      hash.update(piece);
+      await each?.(piece);
+      bytes += bytesRead;
+    }
+    const after = await handle.stat({ bigint: true });
+    if (BigInt(bytes) !== before.size || after.size !== before.size || after.mtimeNs !== before.mtimeNs)
+      throw new Malformed('changed while it was read');
+    const { dev, ino, size, mtimeNs } = before;
+    return { bytes, sha256: hash.digest('hex'), identity: { dev, ino, size, mtimeNs } };
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Copies a regular file to a new name, durably, with its time, and reads the copy back. What is wrong with the
+ * original is thrown as by `digestRegularFile`; no copy is left then.
+ * @throws Failure where the copy cannot be written, or is read back with other bytes
+ */
+export async function copyVerified(from: string, to: string): Promise<FileDigest> {
+  const here = <T>(task: Promise<T>) => task.catch((error) => failAt(to, error));
+  const copy = await here(open(to, 'wx', 0o644));
+  let done = false;
+  try {
+    const original = await digestRegularFile(from, (piece) => here(writeWhole(copy, piece)));
+    const seconds = Number(original.identity.mtimeNs / 1000n) / 1e6;
+    await here(copy.utimes(seconds, seconds));
+    await here(copy.sync());
+    const { sha256 } = await here(digestRegularFile(to));
+    if (sha256 !== original.sha256) throw new Failure(`${to}: read back other bytes than were written`);
+    done = true;
+    return original;
+  } finally {
+    await copy.close();
+    if (!done) unlinkIfThere(to);
+  }
+}
+
+async function writeWhole(file: FileHandle, bytes: Buffer): Promise<void> {
+  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten;
+}
+
+/** An error of a path that is ours to write: every other item would meet it too. */
+export function failAt(path: string, error: unknown): never {
+  throw new Failure(`${path}: ${describeAt(path, error)}`);
 }
 
 export function isSameFile(path: string, identity: FileIdentity): boolean {

@@ -2,7 +2,9 @@
 import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { dayForPath, type KeyKind, parseHourFolder, parseKey, parsePostName, timeOf } from '../record/names.ts';
+import { compactTime, parseReportName, testOfName } from '../record/reportnames.ts';
 import { lstatOf } from './files.ts';
+import { LOG_NAME } from './renamelog.ts';
 import { looksLikeSpool, type Strangers, spoolFolders, spoolPosts } from './spool.ts';
 
 export const KINDS = ['post', 'jsonl', 'postcan', 'rows', 'report'] as const;
@@ -21,6 +23,8 @@ export interface ListedFile {
   test?: string;
   /** Bucket folder of a report, `YYYY-MM-DD`. */
   bucket?: string;
+  /** When the test of a report began, `YYYYMMDDTHHMMSSZ`. */
+  time?: string;
   measurement_uid?: string;
   s3path?: string;
 }
@@ -43,6 +47,7 @@ interface Named {
   hour?: string;
   day?: string;
   bucket?: string;
+  time?: string;
   cc?: string;
   test?: string;
 }
@@ -52,7 +57,8 @@ export function selects(selection: Selection, name: Named): boolean {
   const { cc, tests, from, to, endedBy } = selection;
   if (cc.length > 0 && !cc.includes(name.cc ?? '')) return false;
   if (tests.length > 0 && !tests.includes(name.test?.toLowerCase() ?? '')) return false;
-  const digits = name.hour ?? name.day ?? name.bucket?.replaceAll('-', '');
+  // A report counts by the day that it came in, and by its own time only where it lies in no bucket.
+  const digits = name.hour ?? name.day ?? (name.bucket ?? name.time)?.replace(/[-TZ]/g, '');
   const time = digits === undefined ? undefined : timeOf(digits);
   if (from !== undefined && !(time !== undefined && time >= from)) return false;
   if (to !== undefined && !(time !== undefined && time < to)) return false;
@@ -65,6 +71,8 @@ export interface Listing {
   strangers: Strangers;
   /** Told of folders that cannot be read. */
   failed(path: string, error: unknown): void;
+  /** Told of reports that are left out because their names do not tell what the selection asks for. */
+  untold(path: string): void;
 }
 
 /** File rows of a path, by name. @throws errno errors of the path itself */
@@ -84,8 +92,17 @@ export function* listPath(path: string, listing: Listing): Generator<ListedFile>
   } else yield* listTree(path, listing);
 }
 
-function* selected(row: ListedFile, { selection }: Listing): Generator<ListedFile> {
-  if (selection.kinds.includes(row.kind) && selects(selection, row)) yield row;
+function* selected(row: ListedFile, { selection, untold }: Listing): Generator<ListedFile> {
+  if (!selection.kinds.includes(row.kind)) return;
+  if (selects(selection, row)) yield row;
+  else if (row.kind === 'report' && !tells(row, selection)) untold(row.file);
+}
+
+/** False where a selection asks for what a row does not have. */
+function tells({ cc, test, bucket, time }: ListedFile, selection: Selection): boolean {
+  if (selection.cc.length > 0 && cc === undefined) return false;
+  if (selection.tests.length > 0 && test === undefined) return false;
+  return (selection.from === undefined && selection.to === undefined) || (bucket ?? time) !== undefined;
 }
 
 function* listHour(spool: string, folder: string, listing: Listing): Generator<ListedFile> {
@@ -110,7 +127,7 @@ function* listTree(folder: string, listing: Listing): Generator<ListedFile> {
   }
   for (const entry of entries) {
     const path = join(folder, entry.name);
-    if (entry.name.startsWith('.')) continue;
+    if (entry.name.startsWith('.') || entry.name === LOG_NAME) continue;
     if (entry.isDirectory()) yield* listTree(path, listing);
     else if (entry.isFile()) {
       const row = describeFile(path, lstatOf(path)?.size ?? 0);
@@ -136,9 +153,20 @@ export function describeFile(path: string, bytes: number): ListedFile | undefine
   if (found) return { file: path, bytes, ...placeOf(found.kind, found.can), s3path: key };
   if (!REPORT.test(name)) return undefined;
   const bucket = parts.at(-2) ?? '';
-  return dayForPath(bucket) && bucket.length === 10
-    ? { file: path, bytes, kind: 'report', bucket }
-    : { file: path, bytes, kind: 'report' };
+  const isBucket = bucket.length === 10 && dayForPath(bucket) !== undefined;
+  return { file: path, bytes, kind: 'report', ...(isBucket ? { bucket } : {}), ...told(name) };
+}
+
+/** What the name of a report tells. */
+function told(name: string): Pick<ListedFile, 'time' | 'cc' | 'test'> {
+  const report = parseReportName(name);
+  if (!report) return {};
+  const test = testOfName(report);
+  return {
+    time: `${compactTime(report.time)}Z`,
+    ...(report.cc === undefined ? {} : { cc: report.cc }),
+    ...(test === undefined ? {} : { test }),
+  };
 }
 
 function placeOf(

@@ -1,4 +1,5 @@
 // A stage between `cat` and `postcan`: measurement rows in, the same rows changed out, and the end row passed on.
+import { JsonError } from '../record/json.ts';
 import {
   type EndRow,
   endRow,
@@ -31,26 +32,31 @@ export async function filterRows(stage: Stage, filter: RowFilter): Promise<void>
   let end: EndRow | undefined;
   const leftOut: Record<string, number> = {};
   for await (const { number: line, bytes } of stage.rows()) {
+    let opened: MeasurementRow | undefined;
     let row: MeasurementRow | undefined;
+    let document: Buffer[] | undefined;
     try {
       if (end) throw new Error('a row after the end row');
-      row = openRow(bytes);
-      if (row) {
+      opened = openRow(bytes);
+      const read = opened ?? parseRow(bytes);
+      if (read.kind === 'end') end = read;
+      else if (read.kind !== 'measurement') throw new Error(wrongKind(read, 'measurement'));
+      else {
+        row = read;
         came++;
-        const document = filter.change(row, line);
-        if (document) await emit(stage, row, document);
-        else {
-          stage.tally('left_out');
-          if (row.bucket_date !== null) leftOut[row.bucket_date] = (leftOut[row.bucket_date] ?? 0) + 1;
-        }
-        continue;
+        document = filter.change(row, line);
       }
-      const other = parseRow(bytes);
-      if (other.kind !== 'end') throw new Error(wrongKind(other, 'measurement'));
-      end = other;
     } catch (error) {
       if (errno(error) || error instanceof Failure || error instanceof UsageError) throw error;
-      stage.reject({ as: 'row', file: null, line, reason: (error as Error).message }, row ? rowOf(bytes, row) : bytes);
+      const what = error instanceof JsonError ? `${opened ? 'its document is ' : ''}not JSON: ` : '';
+      const reject = { as: 'row', file: null, line, reason: `${what}${(error as Error).message}` } as const;
+      stage.reject(reject, opened ? rowOf(bytes, opened) : bytes);
+      continue;
+    }
+    if (row && document) await emit(stage, row, document);
+    else if (row) {
+      stage.tally('left_out');
+      if (row.bucket_date !== null) leftOut[row.bucket_date] = (leftOut[row.bucket_date] ?? 0) + 1;
     }
   }
   if (!end) return;

@@ -1,19 +1,21 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, createWriteStream, linkSync, readdirSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { errno, Failure, Malformed } from '../stream/errors.ts';
-import { exists, fsyncFolder, makeFolder, named, readRange, unlinkIfThere } from './files.ts';
+import { exists, fsyncFolder, lstatOf, makeFolder, named, readRange, unlinkIfThere } from './files.ts';
 import { digestFile } from './outgoing.ts';
-import type { PutResult, Store, StoredFile } from './store.ts';
+import type { PutResult, Store, StoredFile, StoredObject } from './store.ts';
 
 /** A plain folder. A file appears under its key whole and durable, or not at all. */
 export class FolderStore implements Store {
   readonly name: string;
   /** Folders whose names were fsynced by this process. */
   #durable = new Set<string>();
+  /** Folders that were swept by this process. */
+  #swept = new Set<string>();
 
   constructor(path: string) {
     this.name = path;
@@ -23,7 +25,8 @@ export class FolderStore implements Store {
     const target = this.#path(key);
     const folder = dirname(target);
     makeFolder(folder);
-    sweepTemporaries(folder, basename(target));
+    if (!this.#swept.has(folder)) sweepTemporaries(folder);
+    this.#swept.add(folder);
     const temporary = join(folder, temporaryName(basename(target)));
     try {
       await pipeline(createReadStream(file.path), createWriteStream(temporary, { flags: 'wx' }));
@@ -52,6 +55,19 @@ export class FolderStore implements Store {
       this.#durable.add(above);
       above = dirname(above);
       fsyncFolder(above);
+    }
+  }
+
+  async holds(key: string, file: StoredFile): Promise<boolean> {
+    return holds(this.#path(key), file);
+  }
+
+  async *list(folder: string): AsyncGenerator<StoredObject> {
+    const path = this.#path(folder);
+    if (!exists(path)) return;
+    for (const name of readdirSync(path)) {
+      const stat = lstatOf(join(path, name));
+      if (stat) yield { key: `${folder}/${name}`, bytes: stat.isFile() ? stat.size : Number.NaN };
     }
   }
 
@@ -95,16 +111,20 @@ async function holds(path: string, file: StoredFile): Promise<boolean> {
 
 /** The name tells whose temporary file it is, so that one of a dead process can be told from one in the making. */
 function temporaryName(base: string): string {
-  return `.${base}.${hostname()}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  const stem = Buffer.byteLength(base) > 100 ? createHash('sha256').update(base).digest('hex') : base; // 255 in all
+  return `.${stem}${mine()}${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
 }
 
-/** Gives back what a killed upload of the same file left. */
-function sweepTemporaries(folder: string, base: string): void {
-  const mine = `.${base}.${hostname()}.`;
+function mine(): string {
+  return `.${hostname()}.`;
+}
+
+/** Gives back what killed runs on this machine left. */
+function sweepTemporaries(folder: string): void {
   for (const name of readdirSync(folder)) {
-    if (!name.startsWith(mine) || !name.endsWith('.tmp')) continue;
-    const pid = Number(name.slice(mine.length).split('.')[0]);
-    if (pid !== process.pid && !isAlive(pid)) unlinkIfThere(join(folder, name));
+    const [, stem, pid] = /^(\..+\.)(\d+)\.[0-9a-f]{8}\.tmp$/.exec(name) ?? [];
+    if (!stem?.endsWith(mine()) || Number(pid) === process.pid || isAlive(Number(pid))) continue;
+    unlinkIfThere(join(folder, name));
   }
 }
 

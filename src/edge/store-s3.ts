@@ -4,12 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   GetObjectCommand,
   HeadObjectCommand,
+  ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
   type S3ServiceException,
 } from '@aws-sdk/client-s3';
 import { describe, Failure, Malformed } from '../stream/errors.ts';
-import type { PutResult, Store, StoredFile, StoreOptions } from './store.ts';
+import type { PutResult, Store, StoredFile, StoredObject, StoreOptions } from './store.ts';
 
 /**
  * Connections that may fail one after the other before a request, and with it the run, ends. Each request
@@ -30,7 +31,7 @@ const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
  */
 export class S3Store implements Store {
   readonly name: string;
-  #client: S3Client;
+  protected client: S3Client;
   #bucket: string;
   #prefix: string;
   #options: StoreOptions;
@@ -48,10 +49,10 @@ export class S3Store implements Store {
     this.#prefix = prefix === '' ? '' : `${prefix}/`;
     const { AWS_REGION, AWS_DEFAULT_REGION } = process.env;
     if (AWS_REGION === undefined && AWS_DEFAULT_REGION) process.env.AWS_REGION = AWS_DEFAULT_REGION;
-    this.#client = this.#connect();
+    this.client = this.connect();
   }
 
-  #connect(): S3Client {
+  protected connect(): S3Client {
     return new S3Client({
       ...(this.#region === undefined ? {} : { region: this.#region }),
       // Retries are ours, and so are redirects to another region: each needs the body opened anew.
@@ -67,18 +68,18 @@ export class S3Store implements Store {
 
   async put(key: string, file: StoredFile): Promise<PutResult> {
     try {
-      await this.#retry('put', key, () => this.#putOnce(key, file));
+      await this.#retry('put', key, () => this.putOnce(key, file));
     } catch (error) {
       // Somebody's bytes are there: another's, or our own after an answer that was lost.
       if (statusOf(error) !== 412) throw error;
-      return (await this.#holds(key, file)) ? 'same' : 'other';
+      return (await this.holds(key, file)) ? 'same' : 'other';
     }
-    if (!(await this.#holds(key, file)))
+    if (!(await this.holds(key, file)))
       throw new Failure(`${this.name}/${key}: the store holds other bytes than were put`);
     return 'stored';
   }
 
-  async #putOnce(key: string, file: StoredFile): Promise<void> {
+  protected async putOnce(key: string, file: StoredFile): Promise<void> {
     const body = createReadStream(file.path);
     // The SDK pipes the body and does not listen to it: its error would end the process, and a file that is
     // shorter than was said would leave the server waiting.
@@ -93,9 +94,9 @@ export class S3Store implements Store {
       if (body.bytesRead !== file.bytes) fail(`${file.path}: ${body.bytesRead} bytes, not ${file.bytes}`);
     });
     try {
-      await this.#client.send(
+      await this.client.send(
         new PutObjectCommand({
-          ...this.#at(key),
+          ...this.at(key),
           Body: body,
           ContentLength: file.bytes,
           ContentMD5: Buffer.from(file.md5, 'hex').toString('base64'),
@@ -111,13 +112,13 @@ export class S3Store implements Store {
     }
   }
 
-  /** True where the object has these bytes. An ETag is an MD5 for most single puts, but not for all. */
-  async #holds(key: string, file: StoredFile): Promise<boolean> {
-    const head = await this.#retry('head', key, () => this.#client.send(new HeadObjectCommand(this.#at(key))));
+  /** An ETag is an MD5 for most single puts, but not for all: then the object is read back. */
+  async holds(key: string, file: StoredFile): Promise<boolean> {
+    const head = await this.#retry('head', key, () => this.client.send(new HeadObjectCommand(this.at(key))));
     if (head.ContentLength !== file.bytes) return false;
     if (head.ETag?.replaceAll('"', '') === file.md5) return true;
     const digest = await this.#retry('get', key, async () => {
-      const { Body } = await this.#client.send(new GetObjectCommand(this.#at(key)));
+      const { Body } = await this.client.send(new GetObjectCommand(this.at(key)));
       const hash = createHash('sha256');
       for await (const piece of Body as AsyncIterable<Uint8Array>) hash.update(piece);
       return hash.digest('hex');
@@ -125,9 +126,22 @@ export class S3Store implements Store {
     return digest === file.sha256;
   }
 
+  async *list(folder: string): AsyncGenerator<StoredObject> {
+    const { Bucket, Key: Prefix } = this.at(`${folder}/`);
+    for (let token: string | undefined, more = true; more; ) {
+      const page = await this.#retry('list', folder, () =>
+        this.client.send(new ListObjectsV2Command({ Bucket, Prefix, ...(token && { ContinuationToken: token }) })),
+      );
+      for (const { Key = '', Size = Number.NaN, ETag = '' } of page.Contents ?? [])
+        yield { key: Key.slice(this.#prefix.length), bytes: Size, etag: ETag.replaceAll('"', '') };
+      token = page.NextContinuationToken;
+      more = page.IsTruncated === true && token !== undefined;
+    }
+  }
+
   async size(key: string): Promise<number | undefined> {
     try {
-      const head = await this.#retry('head', key, () => this.#client.send(new HeadObjectCommand(this.#at(key))));
+      const head = await this.#retry('head', key, () => this.client.send(new HeadObjectCommand(this.at(key))));
       return head.ContentLength;
     } catch (error) {
       if (statusOf(error) === 404) return undefined;
@@ -140,7 +154,7 @@ export class S3Store implements Store {
     try {
       bytes = await this.#retry('get', key, async () => {
         const Range = `bytes=${offset}-${offset + length - 1}`;
-        const { Body } = await this.#client.send(new GetObjectCommand({ ...this.#at(key), Range }));
+        const { Body } = await this.client.send(new GetObjectCommand({ ...this.at(key), Range }));
         return Buffer.from(await Body!.transformToByteArray());
       });
     } catch (error) {
@@ -153,7 +167,7 @@ export class S3Store implements Store {
     return bytes;
   }
 
-  #at(key: string): { Bucket: string; Key: string } {
+  protected at(key: string): { Bucket: string; Key: string } {
     return { Bucket: this.#bucket, Key: this.#prefix + key };
   }
 
@@ -164,14 +178,14 @@ export class S3Store implements Store {
       try {
         return await request();
       } catch (error) {
-        if (error instanceof Failure) throw error;
+        if (error instanceof Failure || error instanceof Malformed) throw error;
         const fault = classify(error);
         lost = fault.kind === 'connection' ? lost + 1 : 0;
         const where = `${this.name}/${key}: ${what}: ${fault.reason}`;
         if (fault.kind === 'status') throw new StatusError(where, fault.status);
         if (fault.region !== undefined && fault.region !== this.#region) {
           this.#region = fault.region;
-          this.#client = this.#connect();
+          this.client = this.connect();
         }
         if (fault.kind === 'final') throw new Failure(where);
         if (lost >= MAX_LOST_CONNECTIONS) throw new Failure(`${where} (${lost} times in a row)`);
@@ -184,7 +198,7 @@ export class S3Store implements Store {
   }
 
   close(): void {
-    this.#client.destroy();
+    this.client.destroy();
   }
 }
 

@@ -14,11 +14,23 @@ export interface StoredFile {
 /** `stored` now; the `same` bytes were there; `other` bytes are there and stay there. */
 export type PutResult = 'stored' | 'same' | 'other';
 
+export interface StoredObject {
+  key: string;
+  /** NaN for what is no file. */
+  bytes: number;
+  /** Of S3: the MD5 in hex for most objects, but not for all. */
+  etag?: string;
+}
+
 export interface Store {
   /** Canonical name, kept in the index and in outgoing.json. */
   readonly name: string;
   /** Puts a file under a key, never over other bytes, and verifies it there. */
   put(key: string, file: StoredFile): Promise<PutResult>;
+  /** True where the object under a key has exactly these bytes; one must be there. */
+  holds(key: string, file: StoredFile): Promise<boolean>;
+  /** What lies right under a folder of keys, `2016-08-01`. */
+  list(folder: string): AsyncGenerator<StoredObject>;
   /** Size in bytes; undefined where the key does not exist. */
   size(key: string): Promise<number | undefined>;
   /** Exactly this range. @throws Malformed naming the key where the object is missing or short */
@@ -31,6 +43,13 @@ export interface StoreOptions {
   attempts: number;
   /** Told of every try that failed and comes again. */
   onRetry?: (message: string) => void;
+}
+
+export interface MirrorOptions extends StoreOptions {
+  /** Files over this go up in parts of it. */
+  partBytes: number;
+  /** Of S3, as STANDARD_IA. */
+  storageClass?: string | undefined;
 }
 
 /** Canonical name of a store, without touching it. @throws UsageError */
@@ -53,4 +72,11 @@ export async function openStore(spec: string, options: StoreOptions): Promise<St
   const name = storeName(spec);
   if (!name.startsWith('s3://')) return new (await import('./store-folder.ts')).FolderStore(name);
   return new (await import('./store-s3.ts')).S3Store(name, options);
+}
+
+/** As `openStore`, for files of any size: S3 is filled by its mirroring library. */
+export async function openMirror(spec: string, options: MirrorOptions): Promise<Store> {
+  const name = storeName(spec);
+  if (!name.startsWith('s3://')) return new (await import('./store-folder.ts')).FolderStore(name);
+  return new (await import('./store-s3-mirror.ts')).S3Mirror(name, options);
 }

@@ -20,7 +20,7 @@ export class WholeBuckets {
     names.add(basename(path));
   }
 
-  /** It could not be read to its end. */
+  /** A report could not be read to its end. */
   failed(path: string): void {
     this.#broken.add(dirname(resolve(path)));
   }

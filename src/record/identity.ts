@@ -7,10 +7,20 @@ export function uidHash(post: Buffer): string {
 
 /**
  * Trivial id of a legacy record: `01`, the day of measurement_start_time (`YYYYMMDD`, or eight zeros),
- * and 30 hex digits of the SHAKE-128 of the raw record bytes.
+ * and 30 hex digits of the SHAKE-128 of the raw record bytes, which may come in pieces.
  */
-export function trivialId(raw: Buffer, day: string | undefined): string {
-  return `01${day ?? '00000000'}${createHash('shake128', { outputLength: 15 }).update(raw).digest('hex')}`;
+export function trivialId(raw: Buffer | Buffer[], day: string | undefined): string {
+  const hash = createHash('shake128', { outputLength: 15 });
+  for (const piece of [raw].flat()) hash.update(piece);
+  return `01${day ?? '00000000'}${hash.digest('hex')}`;
+}
+
+/** The `id` of a record that has none, from its raw bytes: the first half of their SHA-1 in the form of a UUID. */
+export function recordId(raw: Buffer[]): string {
+  const hash = createHash('sha1');
+  for (const piece of raw) hash.update(piece);
+  const hex = hash.digest('hex');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join('-');
 }
 
 /** A report id of the spool generation has six parts; its records got a uid from the collector. */

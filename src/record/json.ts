@@ -33,6 +33,11 @@ export interface Document {
   value: Value;
   /** A raw line feed stands somewhere in the value (between tokens: inside a string it is no JSON). */
   lineFeed: boolean;
+  /**
+   * An escape stands for a sign that needs none (`\u0031`, `\/`), so that the bytes of strings do not tell what they
+   * say. Escapes for `" & ' < = > \` are usual, and do not count.
+   */
+  hides: boolean;
 }
 
 export interface JsonLimits {
@@ -207,7 +212,7 @@ export function readExactly(bytes: Buffer, limits: JsonLimits): Document {
       if (ends.length === 0) {
         const past = pastSpace(bytes, at);
         if (past < length) fail('text after the end of the value', past, length);
-        return { value: value!, lineFeed: hasLineFeed(bytes, value!) };
+        return { value: value!, lineFeed: hasLineFeed(bytes, value!), hides: hasNeedlessEscape(bytes) };
       }
       at = pastSpace(bytes, at);
       if (bytes[at] === 0x2c) {
@@ -251,10 +256,21 @@ function hasLineFeed(bytes: Buffer, { start, end }: Value): boolean {
   return feed !== -1 && feed < end;
 }
 
+const NEEDLESS = /^(?:\/|u00(?:2[013-589a-f]|3[0-9abf]|[467][0-9a-f]|5[0-9abd-f]))/i;
+
+/** Of a text that is JSON. */
+function hasNeedlessEscape(bytes: Buffer): boolean {
+  for (let at = bytes.indexOf(BACKSLASH); at !== -1; at = bytes.indexOf(BACKSLASH, at + 2)) {
+    if (NEEDLESS.test(bytes.toString('latin1', at + 1, at + 6))) return true;
+  }
+  return false;
+}
+
 // --- the fast reader: WebAssembly, which sees a copy of the document
 
 interface Scanner {
   memory: WebAssembly.Memory;
+  hides: { value: number };
   scan(start: number, end: number, maxDepth: number, keep: number, out: number, outEnd: number, stack: number): number;
 }
 let scanner: Scanner | undefined;
@@ -285,11 +301,13 @@ function readFast(bytes: Buffer, limits: JsonLimits): Document | undefined {
   if (lacking > 0) memory.grow(Math.ceil(lacking / 65536));
   new Uint8Array(memory.buffer, TEXT).set(bytes);
   const count = scanner.scan(TEXT, TEXT + bytes.length, maxDepth, Math.min(keep, maxDepth), TOKENS, TEXT, STACK);
-  return count < 0 ? undefined : fromTokens(bytes, new Uint32Array(memory.buffer, TOKENS, count * 4), limits);
+  if (count < 0) return undefined;
+  const value = fromTokens(bytes, new Uint32Array(memory.buffer, TOKENS, count * 4), limits);
+  return { value, lineFeed: hasLineFeed(bytes, value), hides: scanner.hides.value !== 0 };
 }
 
 /** Tokens come in the order of the text, a container before its members. */
-function fromTokens(bytes: Buffer, tokens: Uint32Array, limits: JsonLimits): Document {
+function fromTokens(bytes: Buffer, tokens: Uint32Array, limits: JsonLimits): Value {
   const { keep = 1 } = limits;
   const open: Value[] = [];
   for (let i = 0; i < tokens.length; i += 4) {
@@ -310,8 +328,7 @@ function fromTokens(bytes: Buffer, tokens: Uint32Array, limits: JsonLimits): Doc
       record(limits, within.members, { key, keyStart, value }, depth === 1);
     }
   }
-  const value = open[0]!;
-  return { value, lineFeed: hasLineFeed(bytes, value) };
+  return open[0]!;
 }
 
 /** The member that a reader of JSON gets: of several with one name, the last. */

@@ -7,13 +7,34 @@ import { readJson, stringOf, type Value } from './json.ts';
 export class Source {
   readonly bytes: Buffer;
   readonly value: Value;
+  #inside: Source | undefined;
+  #items: Source[] | undefined;
   constructor(bytes: Buffer, value: Value) {
     this.bytes = bytes;
     this.value = value;
   }
+
+  /** With its members or items, read from its bytes where that was not done before. */
+  get inside(): Source {
+    if (this.value.members || this.value.items) return this;
+    if (!this.#inside) {
+      const own = this.bytes.subarray(this.value.start, this.value.end);
+      this.#inside = new Source(own, readJson(own, { maxDepth: NO_LIMIT, keep: KEEP }).value);
+    }
+    return this.#inside;
+  }
+
+  /** Of an array: the same ones at every call. */
+  get items(): readonly Source[] {
+    if (!this.#items) {
+      const { bytes, value } = this.inside;
+      this.#items = value.items!.map((item) => new Source(bytes, item));
+    }
+    return this.#items;
+  }
 }
 
-export type Node = Source | Obj | Node[] | string | boolean | null;
+export type Node = Source | Obj | readonly Node[] | string | boolean | null;
 
 /** Deep enough for any path that a rule goes down; what lies deeper is read when somebody asks. */
 const KEEP = 12;
@@ -36,6 +57,7 @@ interface Entry {
 
 /** An object whose members can be changed; the others, and what stands between them, keep their bytes. */
 export class Obj {
+  readonly #source: Source | undefined;
   readonly #bytes: Buffer | undefined;
   readonly #value: Value | undefined;
   readonly #entries: Entry[] = [];
@@ -44,7 +66,8 @@ export class Obj {
 
   constructor(source?: Source) {
     if (!source) return;
-    const { bytes, value } = read(source);
+    const { bytes, value } = source.inside;
+    this.#source = source;
     this.#bytes = bytes;
     this.#value = value;
     let before = -1;
@@ -72,24 +95,28 @@ export class Obj {
     return entry && this.#nodeOf(entry);
   }
 
-  /** In its place where there is one, else at the end. */
-  set(key: string, node: Node): void {
-    this.#changed = true;
+  /** In its place where there is one, else at the end. @returns false where it stands there already, and keeps its bytes */
+  set(key: string, node: Node): boolean {
     const known = this.#last.get(key);
+    if (known && isSame(node, this.#nodeOf(known))) return false;
+    this.#changed = true;
     if (known) {
       for (const entry of this.#entries) if (entry.key === key && entry !== known) entry.gone = true;
       known.node = node;
-      return;
+      return true;
     }
     const entry = { key, node, from: undefined, gone: false };
     this.#entries.push(entry);
     this.#last.set(key, entry);
+    return true;
   }
 
-  delete(key: string): void {
-    if (!this.#last.delete(key)) return;
+  /** @returns whether it was there */
+  delete(key: string): boolean {
+    if (!this.#last.delete(key)) return false;
     this.#changed = true;
     for (const entry of this.#entries) if (entry.key === key) entry.gone = true;
+    return true;
   }
 
   /** Takes a member out. */
@@ -111,22 +138,24 @@ export class Obj {
     return this.#last.size;
   }
 
+  /** What stands in the source, and nothing else. */
+  isStill(source: Source): boolean {
+    return !this.#changed && this.#source?.value === source.value;
+  }
+
   #nodeOf(entry: Entry): Node {
     if (entry.node === undefined) entry.node = new Source(this.#bytes!, entry.from!.value);
     return entry.node;
   }
 
   write(out: Buffer[]): void {
-    if (this.#bytes && this.#value!.members!.length > 0) this.#writeSource(this.#bytes, this.#value!, out);
+    if (this.#source && !this.#changed) write(this.#source, out);
+    else if (this.#bytes && this.#value!.members!.length > 0) this.#writeSource(this.#bytes, this.#value!, out);
     else this.#writeMade(out);
   }
 
   /** The source's bytes from one change to the next. */
   #writeSource(bytes: Buffer, { start, end, members }: Value, out: Buffer[]): void {
-    if (!this.#changed) {
-      out.push(bytes.subarray(start, end));
-      return;
-    }
     let from = start;
     let to = members![0]!.keyStart;
     let any = false;
@@ -183,19 +212,24 @@ function isSource(node: Node | undefined, value: Value): boolean {
   return node === undefined || (node instanceof Source && node.value === value);
 }
 
-/** The members or items of a source, read from its bytes where that was not done before. */
-function read(source: Source): Source {
-  const { bytes, value } = source;
-  if (value.members || value.items) return source;
-  const own = bytes.subarray(value.start, value.end);
-  return new Source(own, readJson(own, { maxDepth: NO_LIMIT, keep: KEEP }).value);
+/** Whether a node says what stands there already. */
+function isSame(node: Node, there: Node): boolean {
+  if (node === there) return true;
+  if (!(there instanceof Source)) return false;
+  if (node instanceof Source) return node.value === there.value;
+  if (node instanceof Obj) return node.isStill(there);
+  if (typeof node === 'string') return textOf(there) === node;
+  if (typeof node === 'boolean') return booleanOf(there) === node;
+  if (node === null) return isNull(there);
+  const items = arrayOf(there);
+  return items?.length === node.length && node.every((item, i) => isSame(item, items[i]!));
 }
 
 /** JSON text of a node, in pieces. */
 export function write(node: Node, out: Buffer[]): void {
   if (node instanceof Source) out.push(node.bytes.subarray(node.value.start, node.value.end));
   else if (node instanceof Obj) node.write(out);
-  else if (Array.isArray(node)) {
+  else if (isList(node)) {
     out.push(Buffer.from('['));
     node.forEach((item, i) => {
       if (i > 0) out.push(COMMA);
@@ -223,11 +257,14 @@ export function objectOf(node: Node | undefined): Obj | undefined {
   return node instanceof Source && node.value.type === 'object' ? new Obj(node) : undefined;
 }
 
-export function arrayOf(node: Node | undefined): Node[] | undefined {
-  if (Array.isArray(node)) return node;
-  if (!(node instanceof Source) || node.value.type !== 'array') return undefined;
-  const { bytes, value } = read(node);
-  return value.items!.map((item) => new Source(bytes, item));
+export function arrayOf(node: Node | undefined): readonly Node[] | undefined {
+  if (isList(node)) return node;
+  return node instanceof Source && node.value.type === 'array' ? node.items : undefined;
+}
+
+/** Array.isArray, for lists that nobody changes. */
+function isList(node: Node | undefined): node is readonly Node[] {
+  return Array.isArray(node);
 }
 
 export function textOf(node: Node | undefined): string | undefined {

@@ -77,7 +77,7 @@ function yamlPost(bytes: Buffer, content: Value | undefined, limits: PostLimits)
   if (text === undefined)
     return { readable: false, reason: `content of a YAML post is ${article(content?.type)}, not a string` };
   try {
-    const line = yamlPostToJson(text, limits.maxBytes);
+    const line = yamlPostToJson(text, { maxBytes: limits.maxBytes, maxDepth: limits.maxDepth ?? 500 });
     return { readable: true, line, keys: lookupKeys(line, readJson(line, { names: KEY_NAMES }).value), within: null };
   } catch (error) {
     return { readable: false, reason: (error as Error).message };

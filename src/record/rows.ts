@@ -33,6 +33,8 @@ export interface FileRow {
   kind: 'file';
   file: string;
   bytes?: number;
+  /** Its member `kind`: post, jsonl, report … */
+  holds?: string;
   /** Another row of the list follows, or its end row. */
   more?: true;
 }
@@ -71,7 +73,7 @@ export function endRow(rows: number, rejected: number, more: Omit<EndRow, 'kind'
  * Reads one row. @throws JsonError for what is not JSON, Error for a row of a known kind that is not well formed
  */
 export function parseRow(bytes: Buffer, maxDepth = ROW_DEPTH): MeasurementRow | EndRow | FileRow | OtherRow {
-  const { value, lineFeed } = readJson(bytes, { maxDepth, names: ['bytes', 'more'], first: PREFIX.length });
+  const { value, lineFeed } = readJson(bytes, { maxDepth, names: ['bytes', 'kind', 'more'], first: PREFIX.length });
   if (value.type !== 'object') throw new Error('a row is a JSON object');
   if (lineFeed) throw new Error('a row stands on one line');
   const members = value.members!;
@@ -99,7 +101,7 @@ function parseMeasurement(bytes: Buffer, row: Value): MeasurementRow {
     return text;
   });
   let rest = members[2]!.value.end;
-  while (bytes[rest] === 0x20 || bytes[rest] === 0x09 || bytes[rest] === 0x0d) rest++;
+  while (isSpace(bytes[rest])) rest++;
   if (bytes[rest] === 0x2c) rest++;
   else rest = members[2]!.value.end;
   const document = Buffer.concat([Buffer.from('{'), bytes.subarray(rest, row.end)]);
@@ -137,8 +139,13 @@ export function openRow(bytes: Buffer): MeasurementRow | undefined {
   const provenance = prefix as unknown as Provenance;
   const empty = bytes[at] === 0x7d;
   if (!empty) bytes[at] = 0x7b;
+  else while (isSpace(bytes[at - 1])) at--;
   const document = empty ? Buffer.concat([Buffer.from('{'), bytes.subarray(at)]) : bytes.subarray(at);
   return { kind: 'measurement', ...provenance, document };
+}
+
+function isSpace(c: number | undefined): boolean {
+  return c === 0x20 || c === 0x09 || c === 0x0d;
 }
 
 const OPENING = Buffer.from('{"measurement_uid"');
@@ -171,6 +178,8 @@ function parseFile(bytes: Buffer, row: Value): FileRow {
   const row_: FileRow = { kind: 'file', file };
   const count = size?.type === 'number' ? Number(bytes.toString('utf8', size.start, size.end)) : Number.NaN;
   if (Number.isSafeInteger(count) && count >= 0) row_.bytes = count;
+  const holds = stringOf(bytes, member(row, 'kind'));
+  if (holds !== undefined) row_.holds = holds;
   if (member(row, 'more')?.type === 'true') row_.more = true;
   return row_;
 }

@@ -3,7 +3,7 @@
 /** A record without a usable test name. */
 export const INVALID = 'invalid';
 
-/** Raw name → canonical name. A name that is not here is only lower-cased. */
+/** Raw name → canonical name. A name that is not here is lower-cased, and looked for again. */
 const V2: Readonly<Record<string, string>> = {
   'HTTP Host': 'http_host',
   http_requests_test: 'http_requests',
@@ -53,5 +53,7 @@ const OURS: Readonly<Record<string, string>> = {
 export function canonicalTest(raw: string | null | undefined, compat = false): string {
   if (raw === null || raw === undefined) return INVALID;
   const table = compat ? V2 : OURS;
-  return Object.hasOwn(table, raw) ? table[raw]! : raw.toLowerCase();
+  const known = (name: string) => (Object.hasOwn(table, name) ? table[name] : undefined);
+  const lower = raw.toLowerCase();
+  return known(raw) ?? known(lower) ?? lower;
 }

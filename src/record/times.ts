@@ -3,7 +3,7 @@ import { timeOf } from './names.ts';
 
 const DATE = /^(\d{4})-(\d\d)-(\d\d)$/;
 const TIMESTAMP =
-  /^(\d{4})-(\d\d?)-(\d\d?)(?:[Tt]|[ \t]+)(\d\d?):(\d\d):(\d\d)(?:\.\d*)?(?:[ \t]*(?:Z|([-+])(\d\d?)(?::(\d\d))?))?$/;
+  /^(\d{4})-(\d\d?)-(\d\d?)(?:[Tt]|[ \t]+)(\d\d?):(\d\d):(\d\d)(?:\.\d*)?(?:[ \t]*(?:Z|([-+])(\d\d?)(?::?(\d\d))?))?$/;
 
 /**
  * A time in any of the forms that probes and YAML have (`T`, `Z`, an offset, a fraction, a day alone) in OONI's
@@ -22,7 +22,7 @@ export function ooniTime(given: string): string | undefined {
 
 /** Seconds since the epoch, with a fraction that is cut off; undefined where no year of four digits comes out. */
 export function ooniTimeOfEpoch(seconds: number): string | undefined {
-  return formatted(Math.trunc(seconds) * 1000);
+  return formatted(Math.floor(seconds) * 1000);
 }
 
 function formatted(milliseconds: number): string | undefined {

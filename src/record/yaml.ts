@@ -1,7 +1,8 @@
 // YAML of old probes, through a safe schema: nothing is executed, whatever tag a document carries.
 import { isUtf8 } from 'node:buffer';
 import yaml from 'js-yaml';
-import { timeOf } from './names.ts';
+import { ooniTime } from './times.ts';
+import { type Mapping, readFast } from './yamlfast.ts';
 
 /** A number as JSON text: as the probe wrote it where that is JSON already. */
 class NumberText {
@@ -71,25 +72,36 @@ function float(given: string): NumberText | null {
   return new NumberText(`${minus}${whole || '0'}.${fraction || '0'}${exponent}`);
 }
 
-const DATE = /^(\d{4})-(\d\d)-(\d\d)$/;
-const TIMESTAMP =
-  /^(\d{4})-(\d\d?)-(\d\d?)(?:[Tt]|[ \t]+)(\d\d?):(\d\d):(\d\d)(?:\.\d*)?(?:[ \t]*(?:Z|([-+])(\d\d?)(?::(\d\d))?))?$/;
-
 /** A timestamp in OONI's form and UTC; undefined for what is none or stands in no calendar, and so is text. */
-function timestamp(given: string): string | undefined {
-  const [, year, month, day, hour = '0', minute = '0', second = '0', sign, offHour = '0', offMinute = '0'] =
-    DATE.exec(given) ?? TIMESTAMP.exec(given) ?? [];
-  if (year === undefined) return undefined;
-  const two = (digits: string) => digits.padStart(2, '0');
-  const local = timeOf([year, month!, day!, hour, minute, second].map(two).join(''));
-  if (local === undefined) return undefined;
-  const offset = (Number(offHour) * 60 + Number(offMinute)) * 60_000;
-  const iso = new Date(local + (sign === '-' ? offset : sign === '+' ? -offset : 0)).toISOString();
-  return /^\d{4}-/.test(iso) ? iso.slice(0, 19).replace('T', ' ') : undefined;
-}
+const timestamp = (given: string) => (/[-+]\d{3,4}$/.test(given) ? undefined : ooniTime(given)); // a zone has a colon
 
 /** No number is longer: reading one takes time that grows with the square of its digits. */
 const LONGEST = 4300;
+
+const isNull = (data: string) => data === '' || data === '~' || /^(?:null|Null|NULL)$/.test(data);
+const isBool = (data: string) =>
+  data.length <= 5 && /^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$/.test(data);
+const isTrue = (data: string) => /^(?:yes|true|on)$/i.test(data);
+/** Numbers and times begin with one of these: most text is told by its first character. */
+const mayBeNumber = (data: string) => data.charCodeAt(0) < 0x3a && data.length <= LONGEST;
+const isInt = (data: string) => mayBeNumber(data) && INT.test(data);
+const isFloat = (data: string) => mayBeNumber(data) && FLOAT.test(data);
+const isTime = (data: string) => mayBeNumber(data) && timestamp(data) !== undefined;
+
+/** JSON text of a scalar without quotes and tag; undefined where it is text. */
+function resolvePlain(data: string): string | undefined {
+  if (isNull(data)) return 'null';
+  if (isBool(data)) return String(isTrue(data));
+  if (!mayBeNumber(data)) return undefined;
+  if (isInt(data)) return integer(data).text;
+  if (isFloat(data)) return float(data)?.text ?? 'null';
+  const time = timestamp(data);
+  return time === undefined ? undefined : JSON.stringify(time);
+}
+
+/** Tags of the document that is read which mean nothing here. */
+let unknownTags = 0;
+
 const isText = (data: unknown): data is string => typeof data === 'string';
 
 const scalar = (name: string, resolve: (data: string) => boolean, construct: (data: string) => unknown) =>
@@ -106,18 +118,19 @@ const text = (name: string) =>
     construct: (data: string | null) => data ?? '',
   });
 
+const unknown = (data: unknown) => {
+  unknownTags++;
+  return data;
+};
+
 const { types } = yaml as unknown as { types: Record<'null' | 'merge', yaml.Type> };
 const SCHEMA = yaml.FAILSAFE_SCHEMA.extend({
   implicit: [
     types.null,
-    scalar(
-      'bool',
-      (data) => /^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$/.test(data),
-      (data) => /^(?:yes|true|on)$/i.test(data),
-    ),
-    scalar('int', (data) => data.length <= LONGEST && INT.test(data), integer),
-    scalar('float', (data) => data.length <= LONGEST && FLOAT.test(data), float),
-    scalar('timestamp', (data) => timestamp(data) !== undefined, timestamp),
+    scalar('bool', isBool, isTrue),
+    scalar('int', isInt, integer),
+    scalar('float', isFloat, float),
+    scalar('timestamp', isTime, timestamp),
     types.merge,
   ],
   explicit: [
@@ -143,8 +156,8 @@ const SCHEMA = yaml.FAILSAFE_SCHEMA.extend({
     }),
     // A Python object is its mapping, or null; of any other tag only the value counts. Nothing is executed.
     ...anyTag('tag:yaml.org,2002:python/object', (data, kind) => (kind === 'mapping' ? data : null)),
-    ...anyTag('!', (data) => data),
-    ...anyTag('tag:', (data) => data),
+    ...anyTag('!', unknown),
+    ...anyTag('tag:', unknown),
   ],
 });
 
@@ -153,6 +166,142 @@ function anyTag(tag: string, construct: (data: unknown, kind: string) => unknown
   return (['scalar', 'sequence', 'mapping'] as const).map(
     (kind) => new yaml.Type(tag, { kind, multi: true, construct: (data: unknown) => construct(data, kind) }),
   );
+}
+
+interface Origin {
+  line: number;
+  offset: number;
+}
+
+const START: Origin = { line: 1, offset: 0 };
+
+export interface YamlLimits {
+  /** Deepest nesting, from 1 for the document itself. */
+  maxDepth: number;
+  /** Most bytes that may come of it, also by its aliases. */
+  maxBytes: number;
+  /** Where it begins in its file, for reasons: line from 1, byte from 0. */
+  origin?: Origin;
+}
+
+/** More levels than any probe wrote, and than a stack surely has. */
+const DEEPEST = 1000;
+
+/** What a document is. */
+export type YamlDocument =
+  | ({ kind: 'mapping' } & Mapping)
+  /** null, `''`, `{}`, `[]`: it says nothing. */
+  | { kind: 'nothing'; what: string }
+  | { kind: 'other'; what: string };
+
+/**
+ * One document of YAML. What it gives stands until the next one is read.
+ * @param unknownTag called for each tag that means nothing here; the value under it stands
+ * @throws Error with a reason: not UTF-8, not YAML, too deep or too large
+ */
+export function readYaml(text: Buffer, limits: YamlLimits, unknownTag?: (times: number) => void): YamlDocument {
+  const maxBytes = limitOf(text.length, limits.maxBytes);
+  const mapping = readFast(text, { resolve: resolvePlain, binary: binaryText, maxBytes, maxDepth: limits.maxDepth });
+  if (mapping) return orNothing(mapping);
+  const document = load(text, limits.maxDepth, limits.origin);
+  if (unknownTags > 0) unknownTag?.(unknownTags);
+  if (!isMapping(document)) return kindOf(document);
+  return orNothing(new JsonWriter(maxBytes, limits.maxDepth).mapping(document));
+}
+
+const orNothing = (mapping: Mapping): YamlDocument =>
+  mapping.members.length > 0 ? { kind: 'mapping', ...mapping } : { kind: 'nothing', what: 'an empty mapping' };
+
+/** What a header says, for who needs no more than that: numbers where they are exact, bytes where they are no text. */
+export type HeaderValue = string | number | boolean | null | Buffer | HeaderValue[] | { [name: string]: HeaderValue };
+
+/**
+ * The one mapping of a YAML document.
+ * @throws Error with a reason: not UTF-8, not YAML, no mapping
+ */
+export function readYamlHeader(text: Buffer, origin?: Origin): Record<string, HeaderValue> {
+  const document = load(text, DEEPEST, origin);
+  if (!isMapping(document)) throw new Error(`not a mapping, but ${kindOf(document).what}`);
+  repairNorway(document);
+  return plain(document, { left: 1000 + 2 * text.length }) as Record<string, HeaderValue>;
+}
+
+/** @throws Error with a reason */
+function load(text: Buffer, maxDepth: number, origin = START): unknown {
+  if (!isUtf8(text)) throw new Error(`not UTF-8 at byte ${origin.offset + firstNotUtf8(text)}`);
+  return loadAll(text.toString(), maxDepth, (source, options) => yaml.load(source, options), origin);
+}
+
+/** @throws Error with a reason */
+function loadAll<T>(
+  source: string,
+  maxDepth: number,
+  read: (source: string, options: yaml.LoadOptions) => T,
+  origin = START,
+): T {
+  unknownTags = 0;
+  const levels = Math.min(maxDepth, DEEPEST);
+  try {
+    // `json`: of doubles the last, as in JSON and in Python's reader. The writer counts levels exactly.
+    return read(source, { schema: SCHEMA, json: true, maxDepth: levels + 2 } as yaml.LoadOptions);
+  } catch (error) {
+    const { reason, mark, message } = error as yaml.YAMLException;
+    if (error instanceof RangeError || reason?.startsWith('nesting'))
+      throw new Error(`not YAML: nesting deeper than ${levels} levels`);
+    throw new Error(
+      `not YAML: ${(reason ?? message).slice(0, 200)}${mark ? ` at line ${origin.line + mark.line}` : ''}`,
+    );
+  }
+}
+
+const tooDeep = (levels: number) => new Error(`YAML nested deeper than ${levels} levels`);
+
+/** Written out, text grows by a small factor (`{a}` is `{"a":null}`); only aliases unfold to more. */
+const limitOf = (length: number, maxBytes: number) => Math.min(maxBytes, 1_000_000 + 20 * length);
+
+function firstNotUtf8(text: Buffer): number {
+  /** Bytes of whole characters in the first `end`: a character that is cut there has at most three. */
+  const whole = (end: number) => [0, 1, 2, 3].map((cut) => end - cut).find((at) => isUtf8(text.subarray(0, at)));
+  let from = 0;
+  let to = text.length;
+  while (from < to) {
+    const middle = (from + to + 1) >> 1;
+    if (whole(middle) === undefined) to = middle - 1;
+    else from = middle;
+  }
+  return whole(from)!;
+}
+
+function isMapping(doc: unknown): doc is Record<string, unknown> {
+  return (
+    typeof doc === 'object' && doc !== null && !Array.isArray(doc) && Object.getPrototypeOf(doc) === Object.prototype
+  );
+}
+
+function kindOf(document: unknown): Exclude<YamlDocument, { kind: 'mapping' }> {
+  if (document === null || document === undefined) return { kind: 'nothing', what: 'null' };
+  if (document === '') return { kind: 'nothing', what: 'an empty text' };
+  const list = Array.isArray(document) ? document : document instanceof SortedSet ? document.items : undefined;
+  if (list) return list.length > 0 ? { kind: 'other', what: 'a list' } : { kind: 'nothing', what: 'an empty list' };
+  return isMapping(document) ? { kind: 'other', what: 'a mapping' } : { kind: 'other', what: 'a scalar' };
+}
+
+/** @param budget values that may come of it: a few hundred bytes of aliases can unfold into gigabytes */
+function plain(value: unknown, budget: { left: number }, depth = 1): HeaderValue {
+  if (budget.left-- <= 0) throw new Error('YAML unfolds to too many values');
+  if (depth > DEEPEST) throw tooDeep(DEEPEST);
+  if (value instanceof NumberText) {
+    const number = Number(value.text);
+    return Number.isInteger(number) && !Number.isSafeInteger(number) ? value.text : number;
+  }
+  if (value instanceof ByteString) return isUtf8(value.bytes) ? value.bytes.toString() : value.bytes;
+  if (value instanceof SortedSet) return [...value.items].sort();
+  if (Array.isArray(value)) return value.map((item) => plain(item, budget, depth + 1));
+  if (typeof value === 'object' && value !== null) {
+    const members = Object.entries(value).map(([key, item]) => [key, plain(item, budget, depth + 1)] as const);
+    return Object.fromEntries(members);
+  }
+  return (value ?? null) as HeaderValue;
 }
 
 /**
@@ -168,27 +317,18 @@ function repairNorway(record: Record<string, unknown>): void {
  * @returns JSON text, one line
  * @throws Error with a reason: not YAML, no mapping, or larger than `maxBytes` after its aliases
  */
-export function yamlPostToJson(source: string, maxBytes: number): Buffer {
+export function yamlPostToJson(source: string, { maxBytes, maxDepth }: YamlLimits): Buffer {
   const documents: Record<string, unknown>[] = [];
-  try {
-    const take = (doc: unknown) => {
-      const full = isMapping(doc) && (documents.length === 0 || Object.keys(doc).length > 0);
-      if (full && documents.length < 2) documents.push(doc);
-    };
-    yaml.loadAll(source, take, {
-      schema: SCHEMA,
-      json: true, // of doubles the last, as in JSON and in Python's reader
-    });
-  } catch (error) {
-    const { reason, mark, message } = error as yaml.YAMLException;
-    throw new Error(`not YAML: ${(reason ?? message).slice(0, 200)}${mark ? ` at line ${mark.line + 1}` : ''}`);
-  }
+  const take = (doc: unknown) => {
+    const full = isMapping(doc) && (documents.length === 0 || Object.keys(doc).length > 0);
+    if (full && documents.length < 2) documents.push(doc);
+  };
+  loadAll(source, maxDepth, (text, options) => yaml.loadAll(text, take, options));
   const [header, entry] = documents;
   if (!header) throw new Error('YAML without a mapping');
   const record = entry ? merge(header, entry) : header;
   repairNorway(record);
-  // Written out, text grows by a small factor (`{a}` is `{"a":null}`); only aliases unfold to more.
-  return writeJson(record, Math.min(maxBytes, 1_000_000 + 20 * source.length));
+  return new JsonWriter(limitOf(source.length, maxBytes), maxDepth).value(record);
 }
 
 function merge(header: Record<string, unknown>, entry: Record<string, unknown>): Record<string, unknown> {
@@ -197,53 +337,82 @@ function merge(header: Record<string, unknown>, entry: Record<string, unknown>):
   return Object.fromEntries([...Object.entries(entry), ...kept]);
 }
 
-function isMapping(doc: unknown): doc is Record<string, unknown> {
-  return (
-    typeof doc === 'object' && doc !== null && !Array.isArray(doc) && Object.getPrototypeOf(doc) === Object.prototype
-  );
+/** JSON text of bytes: text where they are UTF-8, else a base64 dict. */
+function binaryText(base64: string): string {
+  const bytes = Buffer.from(base64, 'base64');
+  return isUtf8(bytes) ? JSON.stringify(bytes.toString()) : `{"format":"base64","data":"${bytes.toString('base64')}"}`;
 }
 
 /** JSON without white space. Bytes that are no UTF-8 become base64 dicts, sets sorted arrays. */
-function writeJson(root: unknown, maxBytes: number): Buffer {
-  const out: Buffer[] = [];
-  let size = 0;
-  let waiting = '';
-  const flush = () => {
-    const bytes = Buffer.from(waiting);
-    waiting = '';
-    size += bytes.length;
-    if (size > maxBytes) throw new Error(`YAML unfolds to more than ${maxBytes} bytes`);
-    out.push(bytes);
-  };
+class JsonWriter {
+  #maxBytes: number;
+  #maxDepth: number;
+  #out: Buffer[] = [];
+  #size = 0;
+  #waiting = '';
+
+  constructor(maxBytes: number, maxDepth: number) {
+    this.#maxBytes = maxBytes;
+    this.#maxDepth = Math.min(maxDepth, DEEPEST);
+  }
+
+  /** @throws Error when it is too large or too deep */
+  value(value: unknown): Buffer {
+    this.#write(value, 1);
+    this.#flush();
+    return Buffer.concat(this.#out);
+  }
+
+  /** The same, with the places of its members. */
+  mapping(value: Record<string, unknown>): Mapping {
+    const members: Mapping['members'] = [];
+    for (const [name, item] of Object.entries(value)) {
+      this.#put(`${members.length > 0 ? ',' : '{'}${JSON.stringify(name)}:`);
+      this.#flush();
+      const start = this.#size;
+      this.#write(item, 2);
+      this.#flush();
+      members.push({ name, start, end: this.#size });
+    }
+    this.#put('}');
+    this.#flush();
+    return { json: Buffer.concat(this.#out), members };
+  }
+
+  #flush(): void {
+    const bytes = Buffer.from(this.#waiting);
+    this.#waiting = '';
+    this.#size += bytes.length;
+    if (this.#size > this.#maxBytes) throw new Error(`YAML unfolds to more than ${this.#maxBytes} bytes`);
+    this.#out.push(bytes);
+  }
+
   // A few hundred bytes of aliases can unfold into gigabytes: the size of what is written is the limit.
-  const put = (text: string) => {
-    waiting += text;
-    if (waiting.length >= 65536) flush();
-  };
-  const write = (value: unknown, depth: number): void => {
-    if (depth >= 500) throw new Error('YAML nested deeper than 500 levels');
-    if (value instanceof NumberText) put(value.text);
-    else if (value instanceof ByteString) {
-      if (isUtf8(value.bytes)) put(JSON.stringify(value.bytes.toString()));
-      else put(`{"format":"base64","data":"${value.bytes.toString('base64')}"}`);
-    } else if (value instanceof SortedSet) write([...value.items].sort(), depth);
+  #put(text: string): void {
+    this.#waiting += text;
+    if (this.#waiting.length >= 65536) this.#flush();
+  }
+
+  #write(value: unknown, depth: number): void {
+    if (value instanceof NumberText) this.#put(value.text);
+    else if (value instanceof ByteString) this.#put(binaryText(value.bytes.toString('base64')));
+    else if (value instanceof SortedSet) this.#write([...value.items].sort(), depth);
+    else if (typeof value !== 'object' || value === null) this.#put(JSON.stringify(value ?? null));
+    else if (depth > this.#maxDepth) throw tooDeep(this.#maxDepth);
     else if (Array.isArray(value)) {
-      put('[');
+      this.#put('[');
       value.forEach((item, i) => {
-        if (i > 0) put(',');
-        write(item, depth + 1);
+        if (i > 0) this.#put(',');
+        this.#write(item, depth + 1);
       });
-      put(']');
-    } else if (typeof value === 'object' && value !== null) {
-      put('{');
+      this.#put(']');
+    } else {
+      this.#put('{');
       Object.entries(value).forEach(([key, item], i) => {
-        put(`${i > 0 ? ',' : ''}${JSON.stringify(key)}:`);
-        write(item, depth + 1);
+        this.#put(`${i > 0 ? ',' : ''}${JSON.stringify(key)}:`);
+        this.#write(item, depth + 1);
       });
-      put('}');
-    } else put(JSON.stringify(value ?? null));
-  };
-  write(root, 0);
-  flush();
-  return Buffer.concat(out, size);
+      this.#put('}');
+    }
+  }
 }

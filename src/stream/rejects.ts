@@ -7,7 +7,7 @@ import type { LongLine } from './lines.ts';
 const WHOLE = 16 * 1024 * 1024;
 
 /** What the bytes of a reject are, so that `cat --format rejects` reads them the same way again. */
-export type RejectKind = 'post' | 'document' | 'row' | 'request' | 'file';
+export type RejectKind = 'post' | 'document' | 'yaml' | 'row' | 'request' | 'file';
 
 export interface Reject {
   as: RejectKind;

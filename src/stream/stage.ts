@@ -1,7 +1,7 @@
 import { fstatSync, statSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { describe, EXIT, Failure, printable, ReaderGone, UsageError } from './errors.ts';
-import { type Line, type LineLimits, splitLines } from './lines.ts';
+import { type Line, type LineLimits, type LongLine, splitLines } from './lines.ts';
 import { Output } from './output.ts';
 import { Progress } from './progress.ts';
 import { isSameFile, type Reject, RejectsFile } from './rejects.ts';
@@ -75,8 +75,7 @@ export class Stage {
       onLong: (line) => {
         const reject = { as, file, line, reason: `line longer than the limit of ${this.maxLine} bytes (--max-line)` };
         this.took();
-        this.#named(reject);
-        return this.#rejects?.stream(reject) ?? { write() {}, end() {} };
+        return this.rejectInPieces(reject);
       },
     };
   }
@@ -128,6 +127,12 @@ export class Stage {
   reject(reject: Reject, bytes: Uint8Array | null): void {
     this.#named(reject);
     this.#rejects?.write(reject, bytes);
+  }
+
+  /** The same, of bytes that come in pieces and are held nowhere. */
+  rejectInPieces(reject: Reject): LongLine {
+    this.#named(reject);
+    return this.#rejects?.stream(reject) ?? { write() {}, end() {} };
   }
 
   #named(reject: Reject) {

@@ -41,6 +41,18 @@ function isEscape(c: u8): bool {
   return c == 0x22 || c == 0x5c || c == 0x2f || c == 0x62 || c == 0x66 || c == 0x6e || c == 0x72 || c == 0x74;
 }
 
+/** An escape stood for a sign that needs none. */
+export let hides: bool = false;
+
+/** True for `\u00..` with these digits, unless it stands for what needs it or many write so: `" & ' < = > \` and controls. */
+function isNeedless(row: u8, digit: u8): bool {
+  const column = digit | 0x20;
+  if (row < 0x32 || row > 0x37) return false;
+  if (row == 0x32) return column != 0x32 && column != 0x36 && column != 0x37;
+  if (row == 0x33) return column < 0x63 || column > 0x65;
+  return row != 0x35 || column != 0x63;
+}
+
 /** From the opening quote to past the closing one; 0 where the string is none. */
 function pastString(p: usize, end: usize): usize {
   const quote = i8x16.splat(0x22);
@@ -67,9 +79,12 @@ function pastString(p: usize, end: usize): usize {
     if (e == 0x75) {
       if (p + 6 > end) return 0;
       if (!isHex(load<u8>(p, 2)) || !isHex(load<u8>(p, 3)) || !isHex(load<u8>(p, 4)) || !isHex(load<u8>(p, 5))) return 0;
+      if (load<u16>(p, 2) == 0x3030 && isNeedless(load<u8>(p, 4), load<u8>(p, 5))) hides = true;
       p += 6;
-    } else if (isEscape(e)) p += 2;
-    else return 0;
+    } else if (isEscape(e)) {
+      if (e == 0x2f) hides = true;
+      p += 2;
+    } else return 0;
   }
 }
 
@@ -106,6 +121,7 @@ export function scan(start: usize, end: usize, maxDepth: i32, keep: i32, out: us
   store<u64>(end, 0);
   store<u64>(end, 0, 8);
   store<u8>(end, 0, 16);
+  hides = false;
   const opened = (stack + <usize>maxDepth + 8) & ~3;
   const first = out;
   let depth = 0;

@@ -61,7 +61,8 @@ async function fillUp(t: Test, place: Place, disk: string, size: number): Promis
   if (!full) t.same(await scenario.finished(place.path), [], 'exit 0, and all is there');
   for (const { verb, code, err } of ran.stages) {
     t.ok(code === 0 || code === 1, `${verb}: exit ${code}`);
-    if (code === 1) t.match(err, /^cannery \w+: [^\n]*(?:no space left on device|database or disk is full|disk I\/O error)[^\n]*\n$/);
+    if (code === 1)
+      t.match(err, /^cannery \w+: [^\n]*(?:no space left on device|database or disk is full|disk I\/O error)[^\n]*\n$/);
   }
   const building = join(place.path, 'outgoing/building');
   const space = statfsSync(disk);

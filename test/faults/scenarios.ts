@@ -74,7 +74,8 @@ export function strays(specs: PostSpec[]): Stock {
         isQuiet: ({ stages }) =>
           stages.every(
             ({ code, err }) =>
-              (code === 0 && /^(?:cannery ls: \S+ 1 that are none of ours[^\n]*\n)?$/.test(err)) || /^cannery postcan: \S+: looks like a post and is none[^\n]*\n$/.test(err),
+              (code === 0 && /^(?:cannery ls: \S+ 1 that are none of ours[^\n]*\n)?$/.test(err)) ||
+              /^cannery postcan: \S+: looks like a post and is none[^\n]*\n$/.test(err),
           ),
         lost: async ({ path }) => [
           ...(await lostPosts(path, posts)),

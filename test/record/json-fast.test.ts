@@ -97,3 +97,26 @@ t.test('deep, wide and empty', (t) => {
 });
 
 t.ok(good > 5000 && compared > 2 * good, `${compared} readings compared, ${good} of them good`);
+
+t.test('escapes that hide what a string says', (t) => {
+  const usual = ['"', '&', "'", '<', '=', '>', '\\'].map((c) => c.charCodeAt(0));
+  const told = (json: string) => {
+    const bytes = Buffer.from(json);
+    const [fast, exact] = [readJson(bytes).hides, readExactly(bytes, {}).hides];
+    t.equal(fast, exact, json);
+    return fast;
+  };
+  for (let code = 0; code < 256; code++) {
+    const wanted = code >= 0x20 && code < 0x80 && !usual.includes(code);
+    const digits = code.toString(16).padStart(2, '0');
+    for (const text of [`\\u00${digits}`, `\\u00${digits.toUpperCase()}`]) {
+      t.equal(told(`{"a":"${'x'.repeat(80)}${text}y"}`), wanted, text);
+      t.equal(told(`{"${text}":1}${PAD}`), wanted, `${text} in a name`);
+      t.equal(told(`{"a":"\\\\${text.slice(1)}"}${PAD}`), false, `\\${text}`);
+    }
+  }
+  t.equal(told(`["\\/"]${PAD}`), true);
+  t.equal(told(`["\\\\/\\u0131\\n/\\u2028"]${PAD}`), false);
+  t.equal(told(`["clean"]${PAD}`), false, 'nor does it stay from the text before');
+  t.end();
+});

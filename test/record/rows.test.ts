@@ -6,8 +6,10 @@ import {
   endRow,
   type MeasurementRow,
   measurementRow,
+  openRow,
   type Provenance,
   parseRow,
+  rowOf as rowAgain,
   wrongKind,
 } from '../../src/record/rows.ts';
 
@@ -70,6 +72,21 @@ t.test('a measurement row gives back its document, byte for byte, and where it c
         JSON.stringify(rest) === JSON.stringify(provenance) &&
         names.slice(0, 3).join() === 'measurement_uid,bucket_date,report_filename' &&
         !row.includes(0x0a)
+      );
+    }),
+    { numRuns: 1500 },
+  );
+  fc.assert(
+    fc.property(document, provenance, (document, provenance) => {
+      const row = rowOf(document, provenance);
+      const line = Buffer.from(row);
+      const opened = openRow(line)!;
+      const { kind, document: back, ...rest } = opened;
+      return (
+        kind === 'measurement' &&
+        back.toString() === document &&
+        JSON.stringify(rest) === JSON.stringify(provenance) &&
+        rowAgain(line, opened).equals(row)
       );
     }),
     { numRuns: 1500 },

@@ -1,45 +1,43 @@
 // Tests of DNS: queries and answers out of the texts that Twisted printed, and what was tampered with by resolver.
-import { arrayOf, booleanOf, isTruthy, type Node, Obj, objectOf, textOf } from '../nodes.ts';
+import { arrayOf, booleanOf, isNull, isTruthy, type Node, Obj, objectOf } from '../nodes.ts';
 import type { Run } from './run.ts';
+import { printedText } from './text.ts';
 
 /** Rules of a DNS test, on its `test_keys`. */
 export function dnsRules(test: string, keys: Obj, run: Run): void {
-  keys.delete('test_resolvers');
+  const had = keys.delete('test_resolvers');
   tampering(test, keys, run);
   const given = keys.get('queries');
   const queries = arrayOf(given);
-  if (!queries && isTruthy(given)) keys.set('queries_', given!);
-  keys.set(
-    'queries',
-    (queries ?? []).map((query) => normQuery(query, run)),
-  );
+  if (!queries && !isNull(given)) run.setAside(keys, 'queries', given!);
+  const norm = (queries ?? []).map((query) => normQuery(query, run));
+  run.fire('dns.queries', keys.set('queries', norm) || had);
 }
 
 /** Resolver → true, false or an error. Who answered as the control did counts among the failed ones too. */
 function tampering(test: string, keys: Obj, run: Run): void {
-  const given = objectOf(keys.take('tampering'));
-  if (given && given.size > 0) {
-    run.fire('dns.tampering');
-    const resolvers = given.entries().map(([resolver, value]) => ({ resolver, value: booleanOf(value) }));
-    const where = (test: (value: boolean | undefined) => boolean) =>
-      resolvers.filter(({ value }) => test(value)).map(({ resolver }) => resolver);
-    keys.set('errors', given);
-    keys.set(
-      'successful',
-      where((value) => value === false),
-    );
-    keys.set(
-      'failed',
-      where((value) => value !== true),
-    );
-    keys.set(
-      'inconsistent',
-      where((value) => value === true),
-    );
-  } else if (test === 'dns_consistency') {
-    run.fire('dns.tampering');
-    keys.set('errors', new Obj());
-    for (const key of ['successful', 'failed', 'inconsistent']) keys.set(key, []);
+  const taken = keys.take('tampering');
+  const given = objectOf(taken);
+  if (!given && isTruthy(taken)) run.setAside(keys, 'tampering', taken!);
+  const isTold = given !== undefined && given.size > 0;
+  run.fire('dns.tampering', taken !== undefined);
+  if (!isTold && test !== 'dns_consistency') return;
+
+  const resolvers = given?.entries().map(([resolver, value]) => ({ resolver, value: booleanOf(value) })) ?? [];
+  const where = (test: (value: boolean | undefined) => boolean) =>
+    resolvers.filter(({ value }) => test(value)).map(({ resolver }) => resolver);
+  const told: Record<string, Node> = {
+    errors: given ?? new Obj(),
+    successful: where((value) => value === false),
+    failed: where((value) => value !== true),
+    inconsistent: where((value) => value === true),
+  };
+  for (const [key, node] of Object.entries(told)) {
+    const known = keys.get(key);
+    // A later probe told them by itself.
+    if (!isTold && !isNull(known)) continue;
+    if (!isNull(known)) run.setAside(keys, key, known!);
+    run.fire('dns.tampering', keys.set(key, node));
   }
 }
 
@@ -49,20 +47,22 @@ function normQuery(node: Node, run: Run): Node {
     run.fire('dns.odd_query');
     return node;
   }
-  run.fire('dns.queries');
   const asked = query.take('query');
-  const text = textOf(asked);
-  if (text !== undefined || !query.has('hostname')) {
-    query.set('hostname', text === undefined ? null : (/\[Query\('(.*)'/s.exec(text)?.[1] ?? ''));
-  }
+  const text = printedText(asked);
+  const [, host] = /\[Query\('(.*)'/s.exec(text ?? '') ?? [];
+  if (text !== undefined || !query.has('hostname')) query.set('hostname', text === undefined ? null : (host ?? ''));
+  if (host === undefined && isTruthy(asked)) run.setAside(query, 'query', asked!);
+
   const given = query.take('resolver');
   const resolver = arrayOf(given);
-  if (resolver || !(query.has('resolver_hostname') || query.has('resolver_port'))) {
-    query.set('resolver_hostname', resolver?.[0] ?? null);
-    query.set('resolver_port', resolver?.[1] ?? null);
-  }
+  if (resolver ? resolver.length > 2 : isTruthy(given)) run.setAside(query, 'resolver', given!);
+  for (const [i, key] of ['resolver_hostname', 'resolver_port'].entries())
+    if (resolver || !query.has(key)) query.set(key, resolver?.[i] ?? null);
+
   query.delete('addrs');
-  const answers = (arrayOf(query.get('answers')) ?? []).flatMap((answer) => normAnswer(answer, run));
+  const listed = query.get('answers');
+  if (!arrayOf(listed) && isTruthy(listed)) run.setAside(query, 'answers', listed!);
+  const answers = (arrayOf(listed) ?? []).flatMap((answer) => normAnswer(answer, run));
   query.set('answers', answers);
   const failure = query.get('failure');
   query.set('failure', !isTruthy(failure) && answers.length === 0 ? 'no_answer' : (failure ?? null));
@@ -111,7 +111,7 @@ function normAnswer(node: Node, run: Run): Node[] {
   if (!pair) return isTruthy(node) ? [node] : [];
   if (pair.length === 0) return [];
   const find = (text: string, pattern: RegExp) => pattern.exec(text)?.[1] ?? '';
-  const [header, payload] = [textOf(pair[0]) ?? '', textOf(pair[1]) ?? ''];
+  const [header, payload] = [printedText(pair[0]) ?? '', printedText(pair[1]) ?? ''];
   const type = find(header, TYPE);
   const answer = Obj.of({ ttl: find(header, TTL), answer_type: type });
   const payloads = run.compat ? V2_PAYLOADS : PAYLOADS;

@@ -1,5 +1,5 @@
 // Which rules a test's records go through.
-import { isTruthy, type Obj, textOf } from '../nodes.ts';
+import { isTruthy, type Obj } from '../nodes.ts';
 import { dnsRules } from './dns.ts';
 import { httpRules } from './http.ts';
 import { captivePortalRules, exchangeRules, tlsRules } from './others.ts';
@@ -52,7 +52,6 @@ const RULES: Readonly<Record<string, readonly Rule[]>> = {
 };
 
 /** Brings `test_keys` of an old record into the shape that its test has today. */
-export function testRules(record: Obj, keys: Obj, run: Run): void {
-  const test = textOf(record.get('test_name')) ?? '';
+export function testRules(test: string, record: Obj, keys: Obj, run: Run): void {
   for (const rule of Object.hasOwn(RULES, test) ? RULES[test]! : []) rule(record, keys, run);
 }

@@ -1,33 +1,47 @@
 // Bodies and header values: text, or a base64 dict where the bytes are none.
-import { isUtf8 } from 'node:buffer';
-import { base64Dict, bytesOfDict, type Node, Source, textOf } from '../nodes.ts';
+import { base64Dict, bytesOfDict, type Node, nodeOfBytes, Source, textOf } from '../nodes.ts';
 import type { Run } from './run.ts';
 
 /** NUL goes; what is neither text nor bytes of a YAML report stays as it is. */
 export function normText(node: Node | undefined, run: Run): Node {
   if (node === undefined) return null;
-  const text = textOf(node);
-  if (text !== undefined) return withoutNul(node, text, run);
+  if (node instanceof Source && node.value.type === 'string') return withoutNul(node, run);
   const bytes = run.fromYaml ? bytesOfDict(node) : undefined;
   if (!bytes || run.keepNul || !bytes.includes(0)) return node;
   run.fire('text.nul');
-  const rest = bytes.filter((byte) => byte !== 0);
-  return isUtf8(rest) ? Buffer.from(rest).toString() : base64Dict(Buffer.from(rest));
+  return nodeOfBytes(Buffer.from(bytes.filter((byte) => byte !== 0)));
 }
 
-function withoutNul(node: Node, text: string, run: Run): Node {
-  if (!text.includes('\0')) return node;
+const NUL = Buffer.from('\\u0000');
+const BACKSLASH = 0x5c;
+
+/** NUL is cut out of the source's own text, so that its other escapes stay. */
+function withoutNul(node: Source, run: Run): Node {
+  const given = node.bytes.subarray(node.value.start, node.value.end);
+  if (!given.includes(NUL)) return node;
+  const rest = Buffer.allocUnsafe(given.length);
+  let to = 0;
+  for (let at = 0; at < given.length; ) {
+    if (given[at] !== BACKSLASH) rest[to++] = given[at++]!;
+    else if (given.subarray(at, at + NUL.length).equals(NUL)) at += NUL.length;
+    else {
+      rest[to++] = given[at++]!;
+      rest[to++] = given[at++]!;
+    }
+  }
+  if (to === given.length) return node; // a backslash, and u0000 behind it
   run.fire('text.nul');
-  if (run.keepNul) return base64Dict(Buffer.from(text));
-  if (!(node instanceof Source)) return text.replaceAll('\0', '');
-  // Cut out of the source's own text, so that its other escapes stay.
-  const own = node.bytes.toString('utf8', node.value.start, node.value.end);
-  const rest = Buffer.from(own.replace(/\\(?:u0000|.)/g, (found) => (found === '\\u0000' ? '' : found)));
-  return new Source(rest, { type: 'string', start: 0, end: rest.length });
+  return run.keepNul ? asBase64(node) : new Source(rest, { type: 'string', start: 0, end: to });
 }
 
-/** Text or bytes as a base64 dict, whatever they are. */
+/** Text as a base64 dict. Half a surrogate pair has no bytes: text that holds one stays as it is, as all else does. */
 export function asBase64(node: Node | undefined): Node {
   const text = textOf(node);
-  return text === undefined ? (node ?? null) : base64Dict(Buffer.from(text));
+  const bytes = Buffer.from(text ?? '');
+  return bytes.toString() === text ? base64Dict(bytes) : (node ?? null);
+}
+
+/** What a probe printed, to be searched: text, or bytes that are none. */
+export function printedText(node: Node | undefined): string | undefined {
+  return textOf(node) ?? bytesOfDict(node)?.toString('latin1');
 }

@@ -1,0 +1,2 @@
+/** One framed document, `---` to `...`. */
+export function document(value: object): string;
