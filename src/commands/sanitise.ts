@@ -58,6 +58,7 @@ export default verb({
     const removed: Record<string, number> = {};
     const listed = new Map<string, number>();
     await filterRows(stage, {
+      discreet: true,
       change({ document }) {
         const done = sanitiser.sanitise(document);
         for (const [rule, count] of Object.entries(done.removed)) {

@@ -21,6 +21,8 @@ export interface RowFilter {
   change(row: MeasurementRow, line: number): Buffer[] | undefined;
   /** What the end row is to tell besides. */
   end?(): object;
+  /** No message may quote what a row holds. */
+  discreet?: boolean;
 }
 
 /**
@@ -40,8 +42,10 @@ export async function filterRows(stage: Stage, filter: RowFilter): Promise<void>
       opened = openRow(bytes);
       const read = opened ?? parseRow(bytes);
       if (read.kind === 'end') end = read;
-      else if (read.kind !== 'measurement') throw new Error(wrongKind(read, 'measurement'));
-      else {
+      else if (read.kind !== 'measurement') {
+        const quotes = read.kind === 'other' && read.first !== undefined && read.first !== 'can';
+        throw new Error(quotes && filter.discreet ? 'no measurement row' : wrongKind(read, 'measurement'));
+      } else {
         row = read;
         came++;
         document = filter.change(row, line);

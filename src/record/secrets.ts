@@ -270,10 +270,13 @@ export class Secrets {
     const own = this.#own.addresses.get(address);
     const host = this.#addresses.get(address);
     if (!own && !host) return false;
-    const bracketed = typeof address === 'string' && bytes[start - 1] === 0x5b && bytes[end] === 0x5d;
+    // Brackets are a part of how IPv6 is written.
+    const bracketed = bytes[start - 1] === 0x5b && bytes[end] === 0x5d && bytes.subarray(start, end).includes(0x3a);
     const [first, last] = bracketed ? [start - 1, end + 1] : [start, end];
-    if (own) this.#hit(first, last, own.rule, own.text);
-    else this.#endpoint(bytes, host!, start, first, last, 'bridge_address');
+    // Of a bridge the database knows the ports too.
+    if (host && (!own || own.rule === 'bridge_address'))
+      this.#endpoint(bytes, host, start, first, last, 'bridge_address');
+    else this.#hit(first, last, own!.rule, own!.text);
     return true;
   }
 

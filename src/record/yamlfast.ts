@@ -51,7 +51,7 @@ const KEPT = 4 * 1024 * 1024;
 const DEEPEST = 60;
 
 /** What documents are written into, one after the other. */
-let scratch = Buffer.allocUnsafeSlow(KEPT);
+let scratch = Buffer.alloc(0);
 
 const TAB = 0x09;
 const LF = 0x0a;
