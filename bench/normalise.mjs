@@ -1,18 +1,22 @@
 // What bringing measurements into shape and clearing them of secrets costs, against jq, which only reads and writes them.
 //   node bench/spool.mjs --to DIR && node bench/normalise.mjs DIR [ROUNDS]
-// Pairs in turn; CPU is that of all processes of a pipe, user and system.
+// In turn; CPU is that of all processes of a pipe, user and system, on one CPU, for two that share a core (as those of
+// most virtual machines do) each count the time that they wait for the other. The last line is free to use all.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 
-const [dir, rounds = '5'] = process.argv.slice(2);
+const [dir, rounds = '3'] = process.argv.slice(2);
 if (!dir) throw new Error('usage: node bench/normalise.mjs DIR [ROUNDS]');
 const cannery = `node ${resolve('bin/cannery')}`;
-const rows = join(resolve(dir), 'rows.jsonl');
-if (!existsSync(rows))
-  execFileSync('bash', ['-c', `${cannery} ls incoming | ${cannery} cat --end > rows.jsonl`], { cwd: resolve(dir) });
+const run = (line) => execFileSync('bash', ['-o', 'pipefail', '-c', line], { cwd: resolve(dir) });
+if (!existsSync(join(dir, 'rows.jsonl'))) run(`${cannery} ls incoming | ${cannery} cat > rows.jsonl`);
+// A gigabyte at least, so that what is measured is the rows and not how a process starts.
+const times = Math.ceil(1e9 / statSync(join(dir, 'rows.jsonl')).size);
+const rows = join(resolve(dir), `rows-${times}.jsonl`);
+if (!existsSync(rows)) run(`for i in $(seq ${times}); do cat rows.jsonl; done > ${rows}`);
 const bytes = statSync(rows).size;
 
 /** A database of made-up bridges, the same every time. */
@@ -30,10 +34,12 @@ function bridges(count) {
   return path;
 }
 
-/** Megabytes per CPU-second, and the largest memory of a process of it in MB. */
-function measure(line) {
+/** Megabytes per CPU-second. */
+function measure(line, free) {
   const script = `TIMEFORMAT='%U %S'; time ( ${line} ) < ${rows} > /dev/null`;
-  const { stderr, status } = spawnSync('bash', ['-o', 'pipefail', '-c', script], { encoding: 'utf8' });
+  const pinned = free ? [] : ['taskset', '-c', '0'];
+  const [command, ...args] = [...pinned, 'bash', '-o', 'pipefail', '-c', script];
+  const { stderr, status } = spawnSync(command, args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${line}: ${stderr}`);
   const [user, system] = stderr.trim().split('\n').at(-1).split(' ').map(Number);
   return bytes / 1e6 / (user + system);
@@ -48,10 +54,11 @@ const lines = {
   'sanitise, 10 bridges': `${cannery} sanitise --bridges ${few}`,
   'sanitise, 10,000 bridges': `${cannery} sanitise --bridges ${many}`,
   'normalise | sanitise': `${cannery} normalise | ${cannery} sanitise --bridges ${few}`,
+  'the same, on all CPUs': `${cannery} normalise | ${cannery} sanitise --bridges ${few}`,
 };
 const found = Object.fromEntries(Object.keys(lines).map((name) => [name, []]));
 for (let round = 0; round < Number(rounds); round++) {
-  for (const [name, line] of Object.entries(lines)) found[name].push(measure(line));
+  for (const [name, line] of Object.entries(lines)) found[name].push(measure(line, name.endsWith('all CPUs')));
 }
 const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
 console.log(

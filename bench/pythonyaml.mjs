@@ -1,5 +1,6 @@
 // Writes YAML as Python's safe_dump does, and so as ooniprobe wrote its reports: collections of scalars in flow,
-// others in block, lines folded after 80 columns, text that is not plain ASCII in double quotes with escapes.
+// others in block, lines folded after 80 columns, text that is not plain ASCII, or has lines with indentation, in double
+// quotes with escapes.
 
 const WIDTH = 80;
 
@@ -89,6 +90,7 @@ class Writer {
   scalar(value, indent, isKey, inFlow = false) {
     if (typeof value !== 'string') return this.#put(String(value));
     if (value === '') return this.#put("''");
+    if (!isKey && isLines(value)) return this.#lines(value, indent);
     if (/[^\x20-\x7e]/.test(value)) return this.#double(value, indent, !isKey);
     if (isPlain(value, inFlow)) return this.#words(value, indent, !isKey);
     this.#put("'");
@@ -107,6 +109,19 @@ class Writer {
       from = at + 1;
     }
     this.#put(text.slice(from));
+  }
+
+  /** Of each line break two are written, or as many more as stand together. */
+  #lines(text, indent) {
+    this.#put("'");
+    for (const part of text.replaceAll("'", "''").split(/(\n+)/)) {
+      if (!part.startsWith('\n')) this.#words(part, indent, true);
+      else {
+        this.#put(part);
+        this.#line(indent);
+      }
+    }
+    this.#put("'");
   }
 
   #double(text, indent, fold) {
@@ -133,6 +148,11 @@ function escaped(c) {
   if (c >= ' ' && c <= '~') return c;
   const hex = c.charCodeAt(0).toString(16).toUpperCase();
   return hex.length <= 2 ? `\\x${hex.padStart(2, '0')}` : `\\u${hex.padStart(4, '0')}`;
+}
+
+/** Lines of plain ASCII, none of which begins or ends with a space: those need no escapes. */
+function isLines(text) {
+  return text.includes('\n') && !/[^\x20-\x7e\n]| \n|\n |^ | $/.test(text);
 }
 
 function isPlain(text, inFlow) {

@@ -1,34 +1,34 @@
 #!/usr/bin/env node
-// Bytes per CPU-second on reports in YAML: `cannery cat` against PyYAML's C loader with json.dumps, by turns.
-//   make build && node bench/yaml.mjs [--mb N] [--runs N] [--seed N]
+// CPU that reports in YAML cost, user and system of all processes: `cannery cat` alone and the pipe that makes them fit to be
+// published, against PyYAML's C loader, which only loads. By turns, the median of the rounds.
+//   make build && node bench/yaml.mjs [--mb N] [--runs N] [--seed N] [--only TEST]
+//   node bench/yaml.mjs --memory     memory of `cat` for 10,000, 100,000 and 1,000,000 entries
 // The reports are invented, the same for the same seed, in the shape that ooniprobe wrote from 2012 to 2016.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { document } from './pythonyaml.mjs';
 
 const { values } = parseArgs({
   options: {
-    mb: { type: 'string', default: '30' },
-    runs: { type: 'string', default: '5' },
+    mb: { type: 'string', default: '100' },
+    runs: { type: 'string', default: '3' },
     seed: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    memory: { type: 'boolean', default: false },
   },
 });
 
+const CANNERY = resolve('bin/cannery');
 const PYTHON = `
-import json, sys, yaml
-def default(value):
-    return sorted(value) if isinstance(value, set) else value.decode('latin-1')
+import sys, yaml
 for document in yaml.load_all(open(sys.argv[1], 'rb'), Loader=yaml.CSafeLoader):
-    sys.stdout.write(json.dumps(document, default=default) + '\\n')
+    pass
 `;
-const has = spawnSync('python3', ['-c', 'import yaml; yaml.CSafeLoader']);
-if (has.status !== 0) {
-  console.log("skipped: no python3 with yaml and libyaml (Debian's python3-yaml has both)");
-  process.exit(0);
-}
 
 let state = Number(values.seed);
 /** A whole number below `n` (mulberry32). */
@@ -48,7 +48,9 @@ const words = (n) => times(n, () => pick(WORDS)).join(' ');
 const ip = () => times(4, () => random(256)).join('.');
 const hex = (n) => times(n, () => random(16).toString(16)).join('');
 
+/** Half of the pages are lines of plain ASCII, which need no escapes. */
 function page(size) {
+  if (random(2)) return plainPage(size);
   let text = '<!DOCTYPE html>\n<html>\n<head>\n\t<title>Page</title>\n</head>\n<body>\n';
   while (text.length < size) {
     const kind = random(20);
@@ -59,6 +61,26 @@ function page(size) {
     else text += '<p>текст, café</p>\n';
   }
   return `${text}</body>\n</html>\n`;
+}
+
+function plainPage(size) {
+  let text =
+    '<!DOCTYPE HTML PUBLIC "-//IETF//DTD HTML 2.0//EN">\n<html><head>\n<title>302 Found</title>\n</head><body>\n';
+  while (text.length < size)
+    text += random(3)
+      ? `<p class="${pick(WORDS)}">${words(3 + random(40))}</p>\n`
+      : `<a href='http://www.${pick(WORDS)}.com/${pick(WORDS)}?id=${random(99999)}'>${words(4)}</a>\n\n`;
+  return `${text}</body>\n</html>\n`;
+}
+
+function torLog() {
+  const lines = times(5 + random(30), (i) => {
+    const time = `Nov 05 12:${String(random(60)).padStart(2, '0')}:00.000`;
+    if (i === 0) return `${time} [notice] Tor 0.2.4.20 (git-3cddebeff1c5b7be) opening log file.`;
+    if (random(2)) return `${time} [notice] Bootstrapped ${random(101)}%: ${words(4)}.`;
+    return `${time} [warn] Problem bootstrapping. Stuck at 10%: '${words(2)}'. (${words(3)}; count ${random(99)}; recommendation warn)`;
+  });
+  return `${lines.join('\n')}\n`;
 }
 
 const headers = () => [
@@ -139,7 +161,7 @@ const ENTRIES = {
     input: `obfs3 ${ip()}:${random(65536)} ${hex(40).toUpperCase()}`,
     success: random(2) === 0,
     timeout: 120,
-    tor_log: null,
+    tor_log: random(2) ? torLog() : null,
     tor_progress: random(101),
     tor_progress_summary: 'Done',
     tor_progress_tag: 'done',
@@ -171,42 +193,92 @@ function report(test_name, bytes) {
   return pieces.join('');
 }
 
-/** User and system seconds of a command, its output thrown away. */
-function cpu(command) {
-  const script = 'TIMEFORMAT="%U %S"; time "$@" >/dev/null';
-  const { status, stderr } = spawnSync('bash', ['-c', script, 'time', ...command]);
-  if (status !== 0) throw new Error(`${command[0]} failed: ${stderr}`);
+/** A database of made-up bridges. */
+function bridges() {
+  const lines = times(10, (n) => {
+    const fingerprint = createHash('sha1').update(`bridge ${n}`).digest('hex').toUpperCase();
+    return [`obfs4 198.18.0.${n}:${1024 + n} ${fingerprint}`, { distributor: 'moat', transport: 'obfs4', fingerprint }];
+  });
+  return JSON.stringify(Object.fromEntries(lines));
+}
+
+/** User and system seconds of a line of shell, all its processes together, its output thrown away. */
+function cpu(line) {
+  const { status, stderr } = spawnSync('bash', [
+    '-o',
+    'pipefail',
+    '-c',
+    `TIMEFORMAT='%U %S'; time ( ${line} ) >/dev/null`,
+  ]);
+  if (status !== 0) throw new Error(`${line}: ${stderr}`);
   const [user, system] = stderr.toString().trim().split('\n').at(-1).split(' ').map(Number);
   return user + system;
 }
 
-const dir = mkdtempSync(join(tmpdir(), 'cannery-bench-yaml-'));
-try {
-  const total = { bytes: 0, cannery: 0, pyyaml: 0 };
-  for (const test of Object.keys(ENTRIES)) {
+const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
+const rounded = (number) => Number(number.toFixed(2));
+
+function speed(dir) {
+  const has = spawnSync('python3', ['-c', 'import yaml; yaml.CSafeLoader']);
+  if (has.status !== 0) {
+    console.log("skipped: no python3 with yaml and libyaml (Debian's python3-yaml has both)");
+    return;
+  }
+  console.log(`${values.runs} rounds, ${cpus().length} CPUs (${cpus()[0].model}), node ${process.version}`);
+  writeFileSync(join(dir, 'load.py'), PYTHON);
+  writeFileSync(join(dir, 'bridges.json'), bridges());
+  const total = { mb: 0, pyyaml: 0, cat: 0, pipe: 0 };
+  for (const test of values.only ? [values.only] : Object.keys(ENTRIES)) {
     const path = join(dir, `${test}.yaml`);
     writeFileSync(path, report(test, Number(values.mb) * 1e6));
-    const commands = { cannery: [resolve('bin/cannery'), 'cat', path], pyyaml: ['python3', '-c', PYTHON, path] };
-    const seconds = { cannery: [], pyyaml: [] };
+    const lines = {
+      pyyaml: `python3 ${dir}/load.py ${path}`,
+      cat: `${CANNERY} cat ${path}`,
+      pipe: `${CANNERY} cat ${path} | ${CANNERY} normalise | ${CANNERY} sanitise --bridges ${dir}/bridges.json`,
+    };
+    const seconds = Object.fromEntries(Object.keys(lines).map((name) => [name, []]));
     for (let run = 0; run < Number(values.runs); run++)
-      for (const name of ['cannery', 'pyyaml']) seconds[name].push(cpu(commands[name]));
-    // The least of each: what else ran on the machine only ever adds.
-    const [cannery, pyyaml] = [Math.min(...seconds.cannery), Math.min(...seconds.pyyaml)];
-    const bytes = statSync(path).size;
-    total.bytes += bytes;
-    total.cannery += cannery;
-    total.pyyaml += pyyaml;
-    print(test, bytes, cannery, pyyaml);
+      for (const [name, line] of Object.entries(lines)) seconds[name].push(cpu(line));
+    const found = { mb: statSync(path).size / 1e6 };
+    for (const [name, list] of Object.entries(seconds)) found[name] = median(list);
+    for (const name of Object.keys(total)) total[name] += found[name];
+    print(test, found);
+    rmSync(path);
   }
-  print('all', total.bytes, total.cannery, total.pyyaml);
-} finally {
-  rmSync(dir, { recursive: true, force: true });
+  print('all', total);
 }
 
-function print(report, bytes, cannery, pyyaml) {
-  const rate = (seconds) => Number((bytes / 1e6 / seconds).toFixed(1));
-  const ratio = Number((pyyaml / cannery).toFixed(2));
-  console.log(
-    JSON.stringify({ report, mb: bytes / 1e6, cannery_mb_s: rate(cannery), pyyaml_mb_s: rate(pyyaml), ratio }),
-  );
+/** CPU-seconds, and how many times the bytes of PyYAML each handles in one. */
+function print(report, { mb, pyyaml, cat, pipe }) {
+  const seconds = { pyyaml: rounded(pyyaml), cat: rounded(cat), pipe: rounded(pipe) };
+  const ratio = { cat: rounded(pyyaml / cat), pipe: rounded(pyyaml / pipe) };
+  console.log(JSON.stringify({ report, mb: Math.round(mb), seconds, ratio }));
+}
+
+/** The most memory in MB that a `cat` of so many entries took, which never stand in a file. */
+async function memory(entries) {
+  const told = "process.on('exit', () => console.error(process.resourceUsage().maxRSS))";
+  const args = ['--import', `data:text/javascript,${told}`, CANNERY, 'cat', '--format', 'yaml', '-'];
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'ignore', 'pipe'] });
+  let err = '';
+  child.stderr.on('data', (text) => {
+    err += text;
+  });
+  const end = once(child, 'close');
+  const some = times(100, () => document(ENTRIES.bridge_reachability())).join('');
+  child.stdin.write(report('bridge_reachability', 0));
+  for (let i = 0; i < entries; i += 100) if (!child.stdin.write(some)) await once(child.stdin, 'drain');
+  child.stdin.end();
+  const [code] = await end;
+  if (code !== 0) throw new Error(err);
+  const mb = rounded((entries * some.length) / 100 / 1e6);
+  console.log(JSON.stringify({ entries, mb, max_rss_mb: Math.round(Number(err) / 1024) }));
+}
+
+const dir = mkdtempSync(join(tmpdir(), 'cannery-bench-yaml-'));
+try {
+  if (values.memory) for (const entries of [10_000, 100_000, 1_000_000]) await memory(entries);
+  else speed(dir);
+} finally {
+  rmSync(dir, { recursive: true, force: true });
 }

@@ -34,8 +34,13 @@ function commandOf(name: string, verb: Verb): Command {
   };
   add(verb.options);
   add(COMMON);
-  command.configureOutput({ writeErr: () => undefined }); // the one line of an error is ours
+  command.configureOutput({ writeOut: print, writeErr: () => undefined }); // the one line of an error is ours
   return command;
+}
+
+/** Where no rows go: whoever reads a page may well stop early. */
+function print(text: string): void {
+  process.stdout.on('error', () => undefined).write(text);
 }
 
 async function topHelp(): Promise<string> {
@@ -56,11 +61,11 @@ async function topHelp(): Promise<string> {
 async function run(argv: string[]): Promise<number> {
   const [name, ...rest] = argv;
   if (name === '--version' || name === '-V') {
-    process.stdout.write(`cannery ${__VERSION__}\n`);
+    print(`cannery ${__VERSION__}\n`);
     return EXIT.ok;
   }
   if (name === '--help' || name === '-h' || (name === 'help' && rest.length === 0)) {
-    process.stdout.write(await topHelp());
+    print(await topHelp());
     return EXIT.ok;
   }
   if (name === 'help') return run([rest[0]!, '--help']);
@@ -95,7 +100,6 @@ async function run(argv: string[]): Promise<number> {
 
 /** Runs one command line and ends the process with its exit code. */
 export async function main(argv: string[]): Promise<void> {
-  process.stdout.on('error', () => undefined); // Output tells a reader that has gone from a real fault
   let code: number;
   try {
     code = await run(argv);

@@ -1,7 +1,7 @@
 // What a case folder cannot hold of `bucket`: runs that are killed at any system call, disks that fail or are full,
 // permissions, reports that change meanwhile, two runs at a time. The rest is in fixtures/bucket/, other hosts are in
 // test/servers/sshd.test.ts.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   appendFileSync,
@@ -24,7 +24,21 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { type ManifestEntry, manifestLine, parseManifest } from '../src/record/buckets.ts';
-import { AS_NOBODY, CANNERY, cannery, folder, type Ran, ROOT_DOES_ALL, rows, shell, tree } from './lib.ts';
+import {
+  AS_NOBODY,
+  CANNERY,
+  cannery,
+  folder,
+  MOUNT,
+  NO_MOUNT,
+  NO_STRACE,
+  type Ran,
+  ROOT_DOES_ALL,
+  rows,
+  shell,
+  tree,
+  underStrace,
+} from './lib.ts';
 
 const DAY = '2024-02-01';
 const FILL = ['bucket', '--to', 'raw', '--date', DAY];
@@ -73,21 +87,9 @@ function listed(bucket: string): string {
 
 // --- killed and failing runs
 
-const STRACE = spawnSync('strace', ['-f', '-o', '/dev/null', 'true']).status === 0;
-const NO_STRACE = !STRACE && 'strace is not installed, or may not trace';
-
-/** Runs `bucket` under strace with a fault injected; one thread does all file work, so that `when` counts it whole. */
+/** Runs `bucket` for all of `reports/` with a fault in what it does at some paths. */
 function faulty(cwd: string, inject: string, paths: string[] = []): Ran {
-  const only = paths.flatMap((path) => ['-P', path, '-P', join(cwd, path)]); // as calls name it, and as descriptors do
-  const args = ['-f', '-qq', '-o', '/dev/null', '-e', `inject=${inject}`, ...only, process.execPath, CANNERY, ...FILL];
-  const names = readdirSync(join(cwd, 'reports')).sort();
-  const done = spawnSync('strace', args, {
-    cwd,
-    input: fileRows(...names),
-    env: { ...process.env, UV_THREADPOOL_SIZE: '1', NODE_OPTIONS: undefined },
-  });
-  const err = done.stderr.toString().replace(/^strace: Requested path .*\n/gm, '');
-  return { code: done.status, out: done.stdout.toString(), err };
+  return underStrace(FILL, inject, paths, { cwd, stdin: fileRows(...readdirSync(join(cwd, 'reports')).sort()) });
 }
 
 t.test('killed at any system call, the next run completes it', { skip: NO_STRACE }, (t) => {
@@ -165,12 +167,6 @@ t.test('a disk that fails: the run ends and names the file, and no report goes',
 });
 
 // --- disks
-
-/** Mounts a small disk for one line of shell, where that may be done. */
-const MOUNT = 'unshare --mount --map-root-user';
-const NO_MOUNT =
-  spawnSync('bash', ['-c', `${MOUNT} mount -t tmpfs -o size=64k none /mnt`]).status !== 0 &&
-  'a small disk cannot be mounted here (unshare)';
 
 t.test('a full disk in the middle of a copy', { skip: NO_MOUNT }, (t) => {
   const cwd = withReports(t, { 'a.json': '{"n":1}\n', 'b.json': 'x'.repeat(200_000), 'c.json': '{"n":3}\n' });

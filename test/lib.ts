@@ -28,9 +28,15 @@ const environment = (more: RunOptions['env']) => ({
   PATH: `${BIN}:${process.env.PATH}`,
   TZ: 'UTC',
   AWS_EC2_METADATA_DISABLED: 'true',
-  NODE_OPTIONS: undefined, // tap's own preloads would make each start three times as long
   ...more,
 });
+
+/**
+ * tap puts preloads of its own into NODE_OPTIONS of every process that a test starts, whatever the test says. They make each
+ * start three times as long, and bring handlers of signals and a thread that cannery does not have: so env sets it anew.
+ */
+const nodeOptions = (more: RunOptions['env']) => `NODE_OPTIONS=${more?.NODE_OPTIONS ?? ''}`;
+const bash = (line: string, { env }: RunOptions) => [nodeOptions(env), 'bash', '-o', 'pipefail', '-c', line];
 
 /** Runs `cannery ARGS…` to its end. */
 export function cannery(args: string[], options: RunOptions = {}): Ran {
@@ -44,7 +50,7 @@ export function canneryBytes(
   options: RunOptions = {},
 ): { code: number | null; out: Buffer; err: string } {
   const { cwd, stdin = '', env } = options;
-  const done = spawnSync(process.execPath, [CANNERY, ...args], {
+  const done = spawnSync('env', [nodeOptions(env), process.execPath, CANNERY, ...args], {
     cwd,
     input: stdin,
     env: environment(env),
@@ -56,7 +62,7 @@ export function canneryBytes(
 /** Runs a line of shell, with cannery on the PATH and pipefail. */
 export function shell(line: string, options: RunOptions = {}): Ran {
   const { cwd, stdin = '', env } = options;
-  const done = spawnSync('bash', ['-o', 'pipefail', '-c', line], {
+  const done = spawnSync('env', bash(line, options), {
     cwd,
     input: stdin,
     env: environment(env),
@@ -67,7 +73,7 @@ export function shell(line: string, options: RunOptions = {}): Ran {
 
 /** As `shell`, without blocking this process (which may be a server the line talks to). */
 export async function shellAsync(line: string, options: RunOptions = {}): Promise<Ran> {
-  const child = spawn('bash', ['-o', 'pipefail', '-c', line], { cwd: options.cwd, env: environment(options.env) });
+  const child = spawn('env', bash(line, options), { cwd: options.cwd, env: environment(options.env) });
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   child.stdout.on('data', (piece) => out.push(piece));
@@ -145,6 +151,45 @@ function asNobody(): string | undefined {
 export const AS_NOBODY = asNobody();
 /** Why tests of permissions are skipped. */
 export const ROOT_DOES_ALL = AS_NOBODY === undefined && 'root may do everything, and setpriv cannot take that away';
+
+/** Mounts a small disk, or a read-only one, for the command behind it: `${MOUNT} bash -c 'mount …'`. */
+export const MOUNT = 'unshare --mount --map-root-user';
+export const NO_MOUNT =
+  spawnSync('bash', ['-c', `${MOUNT} mount -t tmpfs -o size=64k none /mnt`]).status !== 0 &&
+  'a small disk cannot be mounted here (unshare)';
+
+export const NO_STRACE =
+  spawnSync('strace', ['-f', '-o', '/dev/null', 'true']).status !== 0 && 'strace is not installed, or may not trace';
+
+/**
+ * Runs `cannery ARGS…` with a fault injected, as `fsync:error=EIO` or `link:signal=KILL:when=2`. One thread does all
+ * work with files, so that `when` counts it whole.
+ * @param paths where the fault is to strike; everywhere if there are none
+ */
+export function underStrace(args: string[], inject: string, paths: string[], options: RunOptions): Ran {
+  const { cwd = ROOT, stdin = '', env } = options;
+  const only = paths.flatMap((path) => ['-P', path, '-P', join(cwd, path)]); // as calls name it, and as descriptors do
+  const done = spawnSync(
+    'strace',
+    [
+      '-f',
+      '-qq',
+      '-E',
+      nodeOptions(env),
+      '-o',
+      '/dev/null',
+      '-e',
+      `inject=${inject}`,
+      ...only,
+      process.execPath,
+      CANNERY,
+      ...args,
+    ],
+    { cwd, input: stdin, env: environment({ UV_THREADPOOL_SIZE: '1', ...env }) },
+  );
+  const err = done.stderr.toString().replace(/^strace: Requested path .*\n/gm, '');
+  return { code: done.status, out: done.stdout.toString(), err };
+}
 
 /** Real documents, where the folder with them is at hand. */
 export function sharedData(): string | undefined {

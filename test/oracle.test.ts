@@ -130,6 +130,7 @@ for (const oracle of ['v2', 'v2-without-crashes']) {
     }
     t.same(wrong, []);
     t.ok(counts.equal + counts['v2 died'] > 100, `${oracle}: ${JSON.stringify(counts)}`);
+    t.comment(`${oracle}: ${JSON.stringify(counts)}; departures:`);
     for (const [n, { what }] of DEPARTURES.entries()) t.comment(`${String(seen[n]).padStart(5)}  ${what}`);
   });
 }

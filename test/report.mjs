@@ -1,4 +1,4 @@
-// Reads TAP: shows failures and skips with their reasons, and ends with `N passed, N failed`.
+// Reads TAP: shows failures, skips with their reasons and what tests remark, and ends with `N passed, N failed`.
 import { createInterface } from 'node:readline';
 
 let file = '';
@@ -9,6 +9,8 @@ let notOk = 0;
 for await (const line of createInterface({ input: process.stdin })) {
   if (line.startsWith('# Subtest: ')) file = line.slice(11).replace(/^build\//, '');
   if (line.startsWith('# { total:')) summary = line;
+  const [, remark] = /^\s*# (?!Subtest: |No coverage|\{ total|time=)(.*)$/.exec(detail ? '' : line) ?? [];
+  if (remark !== undefined) console.log(`note: ${file}: ${remark}`);
   const [, indent, not, text] = /^(\s*)(not )?ok \d+ - (.*)$/.exec(line) ?? [];
   if (text === undefined) {
     if (detail && line.trim() !== '') console.log(line);

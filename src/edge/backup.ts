@@ -121,7 +121,7 @@ async function copyManifest(
   const folder = mkdtempSync(join(tmpdir(), 'cannery-manifest-'));
   try {
     const local = join(folder, 'manifest.jsonl');
-    writeFileSync(local, manifestBytes!, { mode: 0o600 });
+    writeFileSync(local, manifestBytes!); // in a folder that only we enter
     const file = { path: local, ...(await digestFile(local)) };
     const key = `${day}/${manifestCopyName(file.sha256)}`;
     await give(stage, store, path, key, file, await copy(store, there.get(key), key, file));

@@ -39,7 +39,10 @@ export function fsyncFolder(path: string): void {
   }
 }
 
-/** mkdir -p, every new name durable. Node's own calls a folder missing that a full disk or a broken one cannot make. */
+/**
+ * mkdir -p, every new name durable. Not by mkdir's `recursive`: where a folder is there but takes none (ENOENT, as /proc
+ * and automounts answer), node tries again for ever.
+ */
 export function makeFolder(path: string): void {
   if (isFolder(path)) return;
   const above = dirname(path);
@@ -47,14 +50,13 @@ export function makeFolder(path: string): void {
   try {
     mkdirSync(path);
   } catch (error) {
-    if (errno(error) === 'EEXIST' && isFolder(path)) return; // another process made it meanwhile
-    throw error;
+    if (errno(error) !== 'EEXIST' || !isFolder(path)) throw error; // another process may have made it just now
   }
   fsyncFolder(above);
 }
 
 function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** Writes a whole new file and fsyncs it; the folder is the caller's to fsync. */
@@ -207,6 +209,8 @@ export interface FileDigest {
   bytes: number;
   sha256: string;
   identity: FileIdentity;
+  /** Permission bits. */
+  mode: number;
 }
 
 const PIECE = 1024 * 1024;
@@ -236,25 +240,27 @@ export async function digestRegularFile(path: string, each?: (piece: Buffer) => 
     if (BigInt(bytes) !== before.size || after.size !== before.size || after.mtimeNs !== before.mtimeNs)
       throw new Malformed('changed while it was read');
     const { dev, ino, size, mtimeNs } = before;
-    return { bytes, sha256: hash.digest('hex'), identity: { dev, ino, size, mtimeNs } };
+    const mode = Number(before.mode) & 0o777;
+    return { bytes, sha256: hash.digest('hex'), identity: { dev, ino, size, mtimeNs }, mode };
   } finally {
     await handle.close();
   }
 }
 
 /**
- * Copies a regular file to a new name, durably, with its time, and reads the copy back. What is wrong with the
- * original is thrown as by `digestRegularFile`; no copy is left then.
+ * Copies a regular file to a new name, durably, with its time and permissions (who could not read it still cannot), and
+ * reads the copy back. What is wrong with the original is thrown as by `digestRegularFile`; no copy is left then.
  * @throws Failure where the copy cannot be written, or is read back with other bytes
  */
 export async function copyVerified(from: string, to: string): Promise<FileDigest> {
   const here = <T>(task: Promise<T>) => task.catch((error) => failAt(to, error));
-  const copy = await here(open(to, 'wx', 0o644));
+  const copy = await here(open(to, 'wx', 0o600));
   let done = false;
   try {
     const original = await digestRegularFile(from, (piece) => here(writeWhole(copy, piece)));
     const seconds = Number(original.identity.mtimeNs / 1000n) / 1e6;
     await here(copy.utimes(seconds, seconds));
+    await here(copy.chmod(original.mode | 0o400)); // by a group's right alone its new owner could not read it back
     await here(copy.sync());
     const { sha256 } = await here(digestRegularFile(to));
     if (sha256 !== original.sha256) throw new Failure(`${to}: read back other bytes than were written`);

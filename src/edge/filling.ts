@@ -148,7 +148,10 @@ function isYoung(mtimeMs: number, { settleMs }: Filling): boolean {
 
 function tellYoung(stage: Stage, { settleMs }: Filling): void {
   const { young = 0 } = stage.counts;
-  if (young > 0) stage.say(`${young} changed less than ${settleMs / 1000} s ago: left for the next run (--settle)`);
+  if (young > 0)
+    stage.say(
+      `left for the next run: ${young} that changed less than ${settleMs / 1000} s ago (--settle 0 takes them too)`,
+    );
 }
 
 /** Moves the reports that file rows of standard input name. */

@@ -2,6 +2,7 @@
 // files, the rows and the manifest together.
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { hourFolder, parseCanName } from '../record/names.ts';
 import { describe, errno, Failure, Malformed } from '../stream/errors.ts';
@@ -374,7 +375,9 @@ export async function digestFile(path: string): Promise<{ bytes: number; sha256:
   const md5 = createHash('md5');
   let bytes = 0;
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) {
+    const { size } = await stat(path);
+    const highWaterMark = Math.min(Math.max(size, 4096), 1024 * 1024); // a buffer of a megabyte for each small file costs more than its digest
+    for await (const chunk of createReadStream(path, { highWaterMark })) {
       sha.update(chunk as Buffer);
       md5.update(chunk as Buffer);
       bytes += (chunk as Buffer).length;

@@ -95,7 +95,7 @@ export class Remote {
 
   /** Brings files; one that cannot be read, or has vanished, is not there then. @throws Failure @returns what rsync said */
   async bring(names: string[], to: string): Promise<string> {
-    const args = ['--times', '--whole-file', '--chmod=F644', '--files-from=-', '--from0'];
+    const args = ['--times', '--perms', '--chmod=Fu+r,Fug-s', '--whole-file', '--files-from=-', '--from0'];
     const ended = await this.#rsync(args, to, names.map((name) => `./${name}\0`).join(''));
     if (ended.code !== 0 && !PARTIAL.includes(ended.code!)) this.#fail('rsync', ended);
     return reasonIn(ended.err);

@@ -33,7 +33,7 @@ export async function filterRows(stage: Stage, filter: RowFilter): Promise<void>
   let came = 0;
   let end: EndRow | undefined;
   const leftOut: Record<string, number> = {};
-  for await (const { number: line, bytes } of stage.rows()) {
+  for await (const { number: line, bytes } of stage.rowsInPlace()) {
     let opened: MeasurementRow | undefined;
     let row: MeasurementRow | undefined;
     let document: Buffer[] | undefined;

@@ -1,6 +1,6 @@
 // A second name for a file, where none was: the first one may go once the folder of the second is durable.
 import { randomBytes } from 'node:crypto';
-import { chmodSync, closeSync, constants, fsyncSync, linkSync, openSync, readdirSync, statSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, linkSync, openSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { errno, Failure, Malformed } from '../stream/errors.ts';
 import { copyVerified, type FileDigest, isSameFile, unlinkIfThere } from './files.ts';
@@ -26,8 +26,6 @@ export async function giveName(from: string, to: string, digest: FileDigest, cop
   try {
     const { sha256 } = await copyVerified(from, part);
     if (sha256 !== digest.sha256) throw new Malformed('changed while it was copied');
-    chmodSync(part, statSync(from).mode & 0o777); // who could not read it still cannot
-    fsyncFile(part);
     linkSync(part, to);
   } catch (error) {
     if (NO_LINK.has(errno(error) ?? '')) throw new Failure(`${to}: this file system has no hard links`);

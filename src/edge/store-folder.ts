@@ -12,24 +12,27 @@ import type { PutResult, Store, StoredFile, StoredObject } from './store.ts';
 /** A plain folder. A file appears under its key whole and durable, or not at all. */
 export class FolderStore implements Store {
   readonly name: string;
+  #keepMode: boolean;
   /** Folders whose names were fsynced by this process. */
   #durable = new Set<string>();
   /** Folders that were swept by this process. */
   #swept = new Set<string>();
 
-  constructor(path: string) {
+  /** @param keepMode a file has no more rights than the one that it was made from */
+  constructor(path: string, keepMode = false) {
     this.name = path;
+    this.#keepMode = keepMode;
   }
 
   async put(key: string, file: StoredFile): Promise<PutResult> {
     const target = this.#path(key);
     const folder = dirname(target);
     makeFolder(folder);
-    if (!this.#swept.has(folder)) sweepTemporaries(folder);
-    this.#swept.add(folder);
+    this.#sweep(folder);
     const temporary = join(folder, temporaryName(basename(target)));
     try {
-      await pipeline(createReadStream(file.path), createWriteStream(temporary, { flags: 'wx' }));
+      const mode = this.#keepMode ? statSync(file.path).mode & 0o666 : 0o666;
+      await pipeline(createReadStream(file.path), createWriteStream(temporary, { flags: 'wx', mode: mode | 0o400 }));
       await sync(temporary);
       // Before it has its name: what is there once is never taken away again.
       if (!(await holds(temporary, file))) throw new Failure(`${target}: read back other bytes than were stored`);
@@ -46,6 +49,11 @@ export class FolderStore implements Store {
     }
     this.#makeDurable(folder);
     return 'stored';
+  }
+
+  #sweep(folder: string): void {
+    if (!this.#swept.has(folder)) sweepTemporaries(folder);
+    this.#swept.add(folder);
   }
 
   /** The names from the store down to a folder: another process may have made them a moment ago. */
@@ -65,6 +73,7 @@ export class FolderStore implements Store {
   async *list(folder: string): AsyncGenerator<StoredObject> {
     const path = this.#path(folder);
     if (!exists(path)) return;
+    this.#sweep(path); // where all is there, nothing will be put
     for (const name of readdirSync(path)) {
       const stat = lstatOf(join(path, name));
       if (stat) yield { key: `${folder}/${name}`, bytes: stat.isFile() ? stat.size : Number.NaN };

@@ -1,3 +1,4 @@
+import type { ReadStream } from 'node:fs';
 import { AbortMultipartUploadCommand, type S3Client, type StorageClass } from '@aws-sdk/client-s3';
 import { LocalObject, S3SyncClient, UploadLocalObjectsCommand } from 's3-sync-client';
 import { describe, Malformed } from '../stream/errors.ts';
@@ -24,14 +25,20 @@ export class S3Mirror extends S3Store {
     client.middlewareStack.add(
       (next, { commandName }) =>
         async (args) => {
-          const input = args.input as { Key: string; IfNoneMatch?: string };
+          const input = args.input as { Key: string; IfNoneMatch?: string; Body?: ReadStream; ContentLength?: number };
           // The library has no way to say it: whoever was first under the key stays there.
           if (commandName === 'CompleteMultipartUploadCommand') input.IfNoneMatch = '*';
-          const result = await next(args);
-          const { UploadId } = result.output as { UploadId?: string };
-          if (commandName === 'CreateMultipartUploadCommand') this.#uploads.set(input.Key, UploadId!);
-          if (commandName === 'CompleteMultipartUploadCommand') this.#uploads.delete(input.Key);
-          return result;
+          try {
+            const { Body: body, ContentLength: length } = input;
+            const result = await (body ? Promise.race([next(args), shorter(body, length!)]) : next(args));
+            const { UploadId } = result.output as { UploadId?: string };
+            if (commandName === 'CreateMultipartUploadCommand') this.#uploads.set(input.Key, UploadId!);
+            if (commandName === 'CompleteMultipartUploadCommand') this.#uploads.delete(input.Key);
+            return result;
+          } catch (error) {
+            input.Body?.destroy(); // the library leaves it open
+            throw error;
+          }
         },
       { step: 'initialize' },
     );
@@ -69,4 +76,13 @@ export class S3Mirror extends S3Store {
     const gone = new AbortMultipartUploadCommand({ Bucket, Key, UploadId });
     await this.client.send(gone).catch(() => undefined); // the error that led here is the one to tell
   }
+}
+
+/** Fails when a file ends before its length: the server would wait for the rest. */
+function shorter(body: ReadStream, length: number): Promise<never> {
+  return new Promise((_, reject) =>
+    body.once('end', () => {
+      if (body.bytesRead < length) reject(new Malformed(`${body.bytesRead} bytes, not ${length}: cut short meanwhile`));
+    }),
+  );
 }

@@ -74,9 +74,9 @@ export async function openStore(spec: string, options: StoreOptions): Promise<St
   return new (await import('./store-s3.ts')).S3Store(name, options);
 }
 
-/** As `openStore`, for files of any size: S3 is filled by its mirroring library. */
+/** As `openStore`, for private files of any size: S3 is filled by its mirroring library, in a folder they keep their rights. */
 export async function openMirror(spec: string, options: MirrorOptions): Promise<Store> {
   const name = storeName(spec);
-  if (!name.startsWith('s3://')) return new (await import('./store-folder.ts')).FolderStore(name);
+  if (!name.startsWith('s3://')) return new (await import('./store-folder.ts')).FolderStore(name, true);
   return new (await import('./store-s3-mirror.ts')).S3Mirror(name, options);
 }

@@ -179,25 +179,31 @@ function octets4(a: number, at: number, i: number, turned: boolean, seen: Seen):
   );
 }
 
-/** Groups of digits. @returns how many */
+/** Groups of digits; what stands between two is a dot, also as %2E (in URLs), a dash or a low line. @returns how many */
 function digitGroups(bytes: Uint8Array, from: number, to: number): number {
   let count = 0;
   let between = 0;
+  let before = 0;
   for (let at = from; at < to; ) {
     if (DIGIT[bytes[at]!] === 0) {
+      const encoded = bytes[at] === PERCENT && isDotEscape(bytes, at);
+      before = encoded ? DOT : bytes[at]!;
       between++;
-      at++;
+      at = Math.min(at + (encoded ? 3 : 1), to);
       continue;
     }
     starts[count] = at;
     while (at < to && DIGIT[bytes[at]!] === 1) at++;
     ends[count] = at;
     values[count] = octet(bytes, starts[count]!, at);
-    const before = bytes[starts[count]! - 1]!;
     separators[count++] = between === 1 && (before === DOT || before === DASH || before === UNDERSCORE) ? before : 0;
     between = 0;
   }
   return count;
+}
+
+function isDotEscape(bytes: Uint8Array, at: number): boolean {
+  return bytes[at + 1] === 0x32 && (bytes[at + 2]! | 0x20) === 0x65; // %2E
 }
 
 /** An octet may have zeros in front, and is decimal then too. */

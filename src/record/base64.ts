@@ -62,6 +62,8 @@ export function isBase64(bytes: Uint8Array): Base64Run | undefined {
  * @returns how many
  */
 export function decodeRun(bytes: Buffer, run: Base64Run, skip: number, out: Buffer): number {
+  if (run.pieces.length === 2)
+    return out.write(bytes.toString('latin1', run.pieces[0]! + skip, run.pieces[1]), 'base64');
   return out.write(charactersOf(bytes, run).slice(skip), 'base64');
 }
 

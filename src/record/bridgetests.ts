@@ -9,7 +9,7 @@ import { addressesOf } from './ownmembers.ts';
 import { count, type Removed } from './removed.ts';
 import { ROW_DEPTH } from './rows.ts';
 import type { Own, Rule } from './secrets.ts';
-import { redactTorLog } from './torlog.ts';
+import { REDACTED as LOG_REDACTED, redactTorLog } from './torlog.ts';
 
 const REDACTED = '[redacted]';
 /** What stands in the place of a bridge line already. */
@@ -33,7 +33,13 @@ export class BridgeTests {
 
   /** @returns what stands for the bridge where the database does not have it */
   bridgeReachability(given: Buffer, own: Own, removed: Removed): { document: Buffer; unknown?: string } {
-    const document = withoutTorLog(given, removed);
+    const { document, told } = withoutTorLog(given, removed);
+    const done = this.#ofRecord(document, own, removed);
+    if (this.#unknown !== 'keep') for (const phrase of told) this.#noteTold(own, phrase);
+    return done;
+  }
+
+  #ofRecord(document: Buffer, own: Own, removed: Removed): { document: Buffer; unknown?: string } {
     const { record, keys, inputs } = bridgeRecord(document);
     const input = inputs.join(' ');
     const address = trimmed(keys.get('bridge_address'));
@@ -73,6 +79,15 @@ export class BridgeTests {
     else if (secret && tells) record.set('input', unknown!);
     record.set('test_keys', keys);
     return { document: jsonOf(record), ...(unknown === undefined ? {} : { unknown }) };
+  }
+
+  /** What a log told of a bridge; those of the database are searched for by themselves. */
+  #noteTold(own: Own, phrase: string): void {
+    const places = addressesOf(Buffer.from(phrase)).filter((one) => this.#database.atAddress(one).length === 0);
+    for (const address of places.flatMap(withEmbedded))
+      if (!own.addresses.has(address)) own.addresses.set(address, { text: LOG_REDACTED, rule: 'unknown_address' });
+    const fingerprint = fingerprintIn(phrase);
+    if (fingerprint) own.fingerprints.set(fingerprint, hashFingerprint(fingerprint));
   }
 
   /** The bridge of the lines; or where the database does not have it, the hash of its fingerprint. */
@@ -160,11 +175,12 @@ function noteLines(own: Own, lines: string[], instead: string, rule: Rule): void
   }
 }
 
-/** The record with logs of tor that do not tell of its bridge. */
-function withoutTorLog(document: Buffer, removed: Removed): Buffer {
+/** The record with logs of tor that do not tell of its bridge, and what they told. */
+function withoutTorLog(document: Buffer, removed: Removed): { document: Buffer; told: string[] } {
   const { members } = readJson(document, { maxDepth: ROW_DEPTH, keep: 2 }).value;
   const keys = members!.flatMap(({ key, value }) => (key === 'test_keys' ? (value.members ?? []) : []));
   const edits: Edit[] = [];
+  const told: string[] = [];
   for (const { key, value } of keys) {
     if (key !== 'tor_log') continue;
     if (value.type === 'null') edits.push({ start: value.start, end: value.end, text: '""' });
@@ -172,9 +188,10 @@ function withoutTorLog(document: Buffer, removed: Removed): Buffer {
       const { bytes, at } = readString(document, start, end);
       for (const found of redactTorLog(bytes)) {
         edits.push({ start: at(found.start), end: at(found.end), text: inString(found.text) });
+        told.push(...found.told);
         count(removed, 'tor_log');
       }
     });
   }
-  return edited(document, edits);
+  return { document: edited(document, edits), told };
 }

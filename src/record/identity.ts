@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 
 /** First 16 hex digits of SHA-512 of a post's bytes: the last part of its uid. */
 export function uidHash(post: Buffer): string {
@@ -7,19 +7,16 @@ export function uidHash(post: Buffer): string {
 
 /**
  * Trivial id of a legacy record: `01`, the day of measurement_start_time (`YYYYMMDD`, or eight zeros),
- * and 30 hex digits of the SHAKE-128 of the raw record bytes, which may come in pieces.
+ * and 30 hex digits of the SHAKE-128 of the raw record bytes.
  */
-export function trivialId(raw: Buffer | Buffer[], day: string | undefined): string {
-  const hash = createHash('shake128', { outputLength: 15 });
-  for (const piece of [raw].flat()) hash.update(piece);
-  return `01${day ?? '00000000'}${hash.digest('hex')}`;
+export function trivialId(raw: Buffer, day: string | undefined): string {
+  const digest = createHash('shake128', { outputLength: 15 }).update(raw).digest('hex');
+  return `01${day ?? '00000000'}${digest}`;
 }
 
 /** The `id` of a record that has none, from its raw bytes: the first half of their SHA-1 in the form of a UUID. */
 export function recordId(raw: Buffer[]): string {
-  const hash = createHash('sha1');
-  for (const piece of raw) hash.update(piece);
-  const hex = hash.digest('hex');
+  const hex = hash('sha1', raw.length === 1 ? raw[0]! : Buffer.concat(raw));
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join('-');
 }
 

@@ -2,6 +2,7 @@
 // everything that no rule touches is written with its own bytes: numbers, escapes, order and white space.
 import { isUtf8 } from 'node:buffer';
 import { readJson, stringOf, type Value } from './json.ts';
+import { Pieces } from './pieces.ts';
 
 /** A value as it stands in a document. */
 export class Source {
@@ -148,23 +149,23 @@ export class Obj {
     return entry.node;
   }
 
-  write(out: Buffer[]): void {
+  write(out: Pieces): void {
     if (this.#source && !this.#changed) write(this.#source, out);
     else if (this.#bytes && this.#value!.members!.length > 0) this.#writeSource(this.#bytes, this.#value!, out);
     else this.#writeMade(out);
   }
 
   /** The source's bytes from one change to the next. */
-  #writeSource(bytes: Buffer, { start, end, members }: Value, out: Buffer[]): void {
+  #writeSource(bytes: Buffer, { start, end, members }: Value, out: Pieces): void {
     let from = start;
     let to = members![0]!.keyStart;
     let any = false;
-    const flush = () => out.push(bytes.subarray(from, to));
+    const flush = () => out.bytes(bytes, from, to);
     for (const { key, node, from: place, gone } of this.#entries) {
       if (gone) continue;
       if (!place) {
         flush();
-        out.push(Buffer.from(`${any ? ',' : ''}${JSON.stringify(key)}:`));
+        out.text(`${any ? ',' : ''}${JSON.stringify(key)}:`);
         write(node!, out);
         from = to;
       } else {
@@ -193,19 +194,17 @@ export class Obj {
     flush();
   }
 
-  #writeMade(out: Buffer[]): void {
+  #writeMade(out: Pieces): void {
     let separator = '{';
     for (const { key, node, gone } of this.#entries) {
       if (gone) continue;
-      out.push(Buffer.from(`${separator}${JSON.stringify(key)}:`));
+      out.text(`${separator}${JSON.stringify(key)}:`);
       write(node!, out);
       separator = ',';
     }
-    out.push(Buffer.from(separator === '{' ? '{}' : '}'));
+    out.text(separator === '{' ? '{}' : '}');
   }
 }
-
-const COMMA = Buffer.from(',');
 
 /** Not asked for, or asked for and left as it was. */
 function isSource(node: Node | undefined, value: Value): boolean {
@@ -225,24 +224,25 @@ function isSame(node: Node, there: Node): boolean {
   return items?.length === node.length && node.every((item, i) => isSame(item, items[i]!));
 }
 
-/** JSON text of a node, in pieces. */
-export function write(node: Node, out: Buffer[]): void {
-  if (node instanceof Source) out.push(node.bytes.subarray(node.value.start, node.value.end));
+/** JSON text of a node. */
+export function write(node: Node, out: Pieces): void {
+  if (node instanceof Source) out.bytes(node.bytes, node.value.start, node.value.end);
   else if (node instanceof Obj) node.write(out);
   else if (isList(node)) {
-    out.push(Buffer.from('['));
+    out.text('[');
     node.forEach((item, i) => {
-      if (i > 0) out.push(COMMA);
+      if (i > 0) out.text(',');
       write(item, out);
     });
-    out.push(Buffer.from(']'));
-  } else out.push(Buffer.from(JSON.stringify(node)));
+    out.text(']');
+  } else out.text(JSON.stringify(node));
 }
 
 export function jsonOf(node: Node): Buffer {
-  const out: Buffer[] = [];
+  const out = new Pieces();
   write(node, out);
-  return Buffer.concat(out);
+  const pieces = out.done();
+  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
 }
 
 // --- what a node is

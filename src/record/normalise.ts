@@ -14,6 +14,7 @@ import {
   readDocument,
   textOf,
 } from './nodes.ts';
+import { Pieces } from './pieces.ts';
 import { fabricateReportId, reportIdSource } from './reportid.ts';
 import type { Provenance } from './rows.ts';
 import { type RuleName, type RuleOptions, Run } from './rules/run.ts';
@@ -79,9 +80,9 @@ export function normalise(document: Buffer, from: Origin, options: RuleOptions =
   for (const key of SCHEMA) if (!record.has(key)) run.fire('schema.filled', record.set(key, null));
   const start = ooniTime(textOf(record.get('test_start_time')) ?? '') ?? FIRST_YEAR;
   run.fire('times.odd', start < FIRST_YEAR || (options.now !== undefined && start > options.now));
-  const pieces: Buffer[] = [];
-  record.write(pieces);
-  return { document: pieces, rules: run.fired };
+  const made = new Pieces();
+  record.write(made);
+  return { document: made.done(), rules: run.fired };
 }
 
 /** No probe measured before. */

@@ -14,7 +14,18 @@ import {
 import { BASE64, type Base64Run, decodeRun, encodeLike, isBase64, runLength, wholeRun } from './base64.ts';
 import type { Bridge, BridgeDatabase, Endpoint } from './bridges.ts';
 import { packetSecrets } from './packets.ts';
-import { CAPITAL, DIGIT, eachRun, kind, RunFinder, type Wanted, WORD } from './runs.ts';
+import {
+  BeginningFinder,
+  CAPITAL,
+  DIGIT,
+  eachRun,
+  kind,
+  RunFinder,
+  room,
+  twentyBits,
+  type Wanted,
+  WORD,
+} from './runs.ts';
 
 /** Why something was taken out of a text. */
 export type Rule =
@@ -92,8 +103,6 @@ interface Plan {
 
 /** Where base64 is told of. */
 const WORDS = ['base64'];
-/** For what base64 stands for; kept, where it is enough. */
-const ROOM = 1024 * 1024;
 /** A shorter text is searched where it is. */
 const WORTH_A_COPY = 256;
 
@@ -103,24 +112,24 @@ export class Secrets {
   /** Of their names, the longest first. */
   #lengths: number[];
   #fingerprints = new Map<string, string>();
-  /** One bit for the first 20 bits of each fingerprint, and one for 20 bits behind these. */
-  #beginnings = new Uint8Array(1 << 17);
-  #seconds = new Uint8Array(1 << 17);
+  #beginnings = new BeginningFinder(DIGITS / 2);
   /** The base64 of anything in the database has capitals in it. */
   #capitals = true;
   /** Text of an address. */
   #shortest: number;
+  #plans = new Map<string, Plan>();
   /** Of the database alone. */
   #usual: Plan;
   #names: readonly string[];
 
   // What is searched for in this record, and what was found in this text.
   #own = NOTHING;
+  /** Its fingerprints. */
+  #ownBytes: Buffer[] = [];
   #plan: Plan;
   #hits: Hit[] = [];
   /** Where the last run of base64 ended. */
   #done = 0;
-  #rooms: Buffer[] = [];
 
   /** @param names of members that `mayBeIn` is to tell of */
   constructor(database: BridgeDatabase, names: readonly string[]) {
@@ -154,12 +163,18 @@ export class Secrets {
   #addFingerprint({ fingerprint, hash }: Bridge): void {
     this.#fingerprints.set(fingerprint, hash);
     const bytes = Buffer.from(fingerprint, 'hex');
-    addBit(this.#beginnings, twentyBits(bytes, 0));
-    addBit(this.#seconds, twentyBits(bytes, 3));
+    this.#beginnings.add(bytes);
     if (!/[A-Z]/.test(bytes.toString('base64'))) this.#capitals = false;
   }
 
   #planFor(shortest: number, fingerprints: boolean, capitals: boolean): Plan {
+    const key = `${shortest} ${fingerprints} ${capitals}`;
+    const known = this.#plans.get(key) ?? this.#planned(shortest, fingerprints, capitals);
+    this.#plans.set(key, known);
+    return known;
+  }
+
+  #planned(shortest: number, fingerprints: boolean, capitals: boolean): Plan {
     const searches: Search[] = [];
     if (Number.isFinite(shortest)) {
       searches.push({
@@ -201,7 +216,7 @@ export class Secrets {
   spotsIn(json: Buffer, own: Own, told: (name: string, at: number) => boolean = () => false): number[] | undefined {
     this.#begin(own);
     const { searches, finder } = this.#plan;
-    const finds = finder.find(json)?.slice(); // what is in base64 is searched in the same way
+    const finds = finder.find(json);
     if (!finds) return undefined;
     const spots: number[] = [];
     this.#done = 0;
@@ -229,11 +244,13 @@ export class Secrets {
     this.#hits = [];
     if (own === this.#own) return;
     this.#own = own;
+    this.#ownBytes = [];
     this.#plan = this.#usual;
     if (own.addresses.size + own.fingerprints.size === 0) return;
     const shortest = Math.min(this.#shortest, shortestOf(own.addresses.keys()));
     const capitals = this.#capitals && own.fingerprints.size === 0;
     this.#plan = this.#planFor(shortest, this.#hasFingerprints, capitals);
+    this.#ownBytes = [...own.fingerprints.keys()].map((digits) => Buffer.from(digits, 'hex'));
   }
 
   get #hasFingerprints(): boolean {
@@ -242,7 +259,7 @@ export class Secrets {
 
   #search(bytes: Buffer, depth: number): void {
     const { searches, finder } = this.#plan;
-    const finds = bytes.length < WORTH_A_COPY ? undefined : finder.find(bytes)?.slice();
+    const finds = depth === 0 && bytes.length < WORTH_A_COPY ? undefined : finder.find(bytes);
     if (!finds) {
       for (const { wanted, visit } of searches) {
         this.#done = 0;
@@ -318,7 +335,7 @@ export class Secrets {
   }
 
   #mayBegin(beginning: number): boolean {
-    return hasBit(this.#beginnings, beginning) || this.#own.fingerprints.size > 0;
+    return this.#beginnings.has(beginning) || this.#ownBytes.some((bytes) => twentyBits(bytes, 0) === beginning);
   }
 
   /** Forty digits, anywhere among more of them, or groups of four. */
@@ -361,12 +378,15 @@ export class Secrets {
 
   /** The 20 bytes themselves, as in the `cert=` of a bridge line. */
   #binaryFingerprints(bytes: Buffer): void {
-    for (let at = 0; at + DIGITS / 2 <= bytes.length; at++) {
-      if (!this.#mayBegin(twentyBits(bytes, at))) continue;
-      if (!hasBit(this.#seconds, twentyBits(bytes, at + 3)) && this.#own.fingerprints.size === 0) continue;
+    const places = this.#beginnings.find(bytes);
+    const count = places?.length ?? bytes.length - DIGITS / 2 + 1;
+    const seen = (at: number) => {
       const hash = this.#hashOf(bytes.toString('hex', at, at + DIGITS / 2));
       if (hash !== undefined) this.#hit(at, at + DIGITS / 2, 'bridge_fingerprint', Buffer.from(hash, 'hex'));
-    }
+    };
+    for (let i = 0; i < count; i++) seen(places?.[i] ?? i);
+    for (const own of this.#ownBytes)
+      for (let at = bytes.indexOf(own); at !== -1; at = bytes.indexOf(own, at + 1)) seen(at);
   }
 
   // --- base64
@@ -431,8 +451,8 @@ export class Secrets {
   /** Searches what a run of base64 stands for, from one of its characters on. @returns whether anything was there */
   #decoded(bytes: Buffer, run: Base64Run, skip: number, depth: number): boolean {
     if (depth >= DEEPEST) return false;
-    const room = this.#room(depth, run.end - run.pieces[0]!);
-    const content = room.subarray(0, decodeRun(bytes, run, skip, room));
+    const space = room(run.end - run.pieces[0]!, depth > 0 ? bytes : undefined);
+    const content = space.subarray(0, decodeRun(bytes, run, skip, space));
     const outer = this.#hits;
     this.#hits = [];
     this.#search(content, depth + 1);
@@ -456,14 +476,6 @@ export class Secrets {
       text,
     );
     return true;
-  }
-
-  #room(depth: number, length: number): Buffer {
-    const room = this.#rooms[depth];
-    if (room && room.length >= length) return room;
-    const fresh = Buffer.allocUnsafe(Math.max(length, ROOM));
-    if (length <= ROOM) this.#rooms[depth] = fresh;
-    return fresh;
   }
 }
 
@@ -501,18 +513,6 @@ function dataBehind(json: Buffer, at: number): [number, number] | undefined {
   return /"data"\s*:\s*$/.test(json.toString('latin1', Math.max(0, quote - AROUND), quote))
     ? [quote + 1, end]
     : undefined;
-}
-
-function twentyBits(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 12) | (bytes[at + 1]! << 4) | (bytes[at + 2]! >> 4);
-}
-
-function addBit(bits: Uint8Array, bit: number): void {
-  bits[bit >> 3]! |= 1 << (bit & 7);
-}
-
-function hasBit(bits: Uint8Array, bit: number): boolean {
-  return (bits[bit >> 3]! & (1 << (bit & 7))) !== 0;
 }
 
 /** True where a letter or digit stands on either side. */

@@ -16,6 +16,8 @@ export interface Found {
   start: number;
   end: number;
   text: Buffer;
+  /** What stood there. */
+  told: string[];
 }
 
 /** Phrases of a log that name a bridge, also where the log is base64. */
@@ -28,7 +30,8 @@ export function redactTorLog(bytes: Buffer): Found[] {
   const log = room.subarray(0, decodeRun(bytes, run, 0, room));
   const [first, ...others] = phrases(log);
   if (!first) return [];
-  return [{ start: 0, end: bytes.length, text: Buffer.from(encodeLike(bytes, run, 0, log, [first, ...others])) }];
+  const text = Buffer.from(encodeLike(bytes, run, 0, log, [first, ...others]));
+  return [{ start: 0, end: bytes.length, text, told: [first, ...others].flatMap(({ told }) => told) }];
 }
 
 function phrases(log: Buffer): Found[] {
@@ -36,5 +39,6 @@ function phrases(log: Buffer): Found[] {
     start: index,
     end: index + phrase.length,
     text: Buffer.from(REDACTED),
+    told: [phrase],
   }));
 }

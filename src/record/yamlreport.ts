@@ -10,6 +10,9 @@ export interface YamlRecord {
   measurement_uid: string;
 }
 
+/** For the bytes of header and entry; kept, where it is enough. */
+const ROOM = 256 * 1024;
+
 /** The header of a report, merged into one entry after the other. */
 export class ReportHeader {
   /** Its frame, as it stands in the file. */
@@ -19,6 +22,7 @@ export class ReportHeader {
   #values = new Map<string, string>();
   #reportId: string;
   #written: Buffer | undefined;
+  #room = Buffer.alloc(0);
   /** Most records of a report are of one day. */
   #lastDay: { number: number; day: string | undefined } = { number: Number.NaN, day: undefined };
 
@@ -41,8 +45,8 @@ export class ReportHeader {
       const member = own === undefined ? members.find((one) => one.name === name) : undefined;
       return member ? entry.json.toString('utf8', member.start, member.end) : own;
     };
-    const raw = [this.frame, frame];
-    const id = idOf(find('id')) ?? `"${recordId(raw)}"`;
+    const raw = this.#raw(frame);
+    const id = idOf(find('id')) ?? `"${recordId([raw])}"`;
     const isReported = !isMissing(find('report_id'));
     return {
       document: Buffer.concat([
@@ -53,6 +57,20 @@ export class ReportHeader {
       ]),
       measurement_uid: trivialId(raw, this.#day(find)),
     };
+  }
+
+  /** An entry behind the header, as both stand in the file: what the ids are made of. It stands until the next one. */
+  #raw(frame: Buffer): Buffer {
+    const start = this.frame.length;
+    const length = start + frame.length;
+    let room = this.#room;
+    if (room.length < length) {
+      room = Buffer.allocUnsafeSlow(Math.max(length, ROOM));
+      room.set(this.frame);
+      if (length <= ROOM) this.#room = room;
+    }
+    room.set(frame, start);
+    return room.subarray(0, length);
   }
 
   /** The members that come from the entry, each with a comma before it. */

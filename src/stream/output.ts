@@ -1,4 +1,4 @@
-import { writeSync } from 'node:fs';
+import { writevSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import ndjson from 'ndjson';
 import { errno, ReaderGone } from './errors.ts';
@@ -11,7 +11,8 @@ const FLUSH_AT = 64 * 1024;
 /** Rows to stdout: gathered into larger writes, with back-pressure, and quiet when the reader has gone. */
 export class Output {
   bytes = 0;
-  #stream: Writable;
+  #open: () => Writable;
+  #stream: Writable | undefined;
   #fd: number | undefined;
   #waiting: Buffer[] = [];
   #held = 0;
@@ -21,11 +22,19 @@ export class Output {
   #receipts: Serializer | undefined;
   #receiptsTaken: (() => void)[] = [];
 
-  /** @param fd of a plain file: node's own stream for those drops the rest of a short write, and tells nobody */
-  constructor(stream: Writable, fd?: number) {
-    this.#stream = stream;
+  /**
+   * @param open gives the stream, when it is first needed: node makes a pipe one that does not wait
+   * @param fd where there is no need of it. A plain file has none: node's own stream for those drops the rest of a
+   * short write, and tells nobody
+   */
+  constructor(open: () => Writable, fd?: number) {
+    this.#open = open;
     this.#fd = fd;
-    stream.on('error', (error) => this.#failed(error));
+  }
+
+  /** Rows go to this descriptor from now on, without a stream: who writes waits until they are taken. */
+  writeTo(fd: number): void {
+    if (!this.#stream) this.#fd = fd;
   }
 
   #failed(error: Error) {
@@ -85,10 +94,14 @@ export class Output {
     while (this.#writing) await this.#writing;
     if (this.#error) throw this.#error;
     if (this.#held === 0) return;
-    const bytes = this.#waiting.length === 1 ? this.#waiting[0]! : Buffer.concat(this.#waiting, this.#held);
+    const pieces = this.#waiting;
     this.#waiting = [];
     this.#held = 0;
-    this.#writing = this.#write(bytes).then(() => {
+    if (this.#fd !== undefined && this.#writeNow(this.#fd, pieces)) {
+      if (this.#error) throw this.#error;
+      return;
+    }
+    this.#writing = this.#write(pieces).then(() => {
       this.#writing = undefined;
       if (this.#held > 0) this.#flushSoon();
     });
@@ -97,19 +110,44 @@ export class Output {
   }
 
   /** Errors are kept in #error. */
-  async #write(bytes: Buffer): Promise<void> {
-    if (this.#fd === undefined) {
-      return new Promise((done) => {
-        this.#stream.write(bytes, (error) => {
-          if (error) this.#failed(error);
-          done();
-        });
-      });
+  #write(pieces: Buffer[]): Promise<void> {
+    if (!this.#stream) {
+      this.#stream = this.#open();
+      this.#stream.on('error', (error) => this.#failed(error));
     }
+    const stream = this.#stream;
+    const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    return new Promise((done) => {
+      stream.write(bytes, (error) => {
+        if (error) this.#failed(error);
+        done();
+      });
+    });
+  }
+
+  /**
+   * Errors are kept in #error.
+   * @returns false where the descriptor is one that does not wait: the pieces that are left go to the stream
+   */
+  #writeNow(fd: number, pieces: Buffer[]): boolean {
     try {
-      for (let done = 0; done < bytes.length; ) done += writeSync(this.#fd, bytes, done);
+      while (pieces.length > 0) {
+        let done = writevSync(fd, pieces.slice(0, MOST_AT_ONCE));
+        let whole = 0;
+        while (whole < pieces.length && done >= pieces[whole]!.length) done -= pieces[whole++]!.length;
+        pieces.splice(0, whole);
+        if (done > 0) pieces[0] = pieces[0]!.subarray(done);
+      }
     } catch (error) {
+      if (errno(error) === 'EAGAIN') {
+        this.#fd = undefined;
+        return false;
+      }
       this.#failed(error as Error);
     }
+    return true;
   }
 }
+
+/** Of the pieces that the system takes in one call. */
+const MOST_AT_ONCE = 1024;

@@ -1,6 +1,7 @@
 import { fstatSync, statSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { describe, EXIT, Failure, printable, ReaderGone, UsageError } from './errors.ts';
+import { linesInPlace, type ReadInto, readerOf } from './inplace.ts';
 import { type Line, type LineLimits, type LongLine, splitLines } from './lines.ts';
 import { Output } from './output.ts';
 import { Progress } from './progress.ts';
@@ -24,7 +25,7 @@ export class Stage {
   readonly maxLine: number;
   /** `in`, `out`, `rejected`, `bytes_in` and whatever a verb counts besides. */
   readonly counts: Record<string, number> = { in: 0, out: 0, skipped: 0, rejected: 0, bytes_in: 0 };
-  #out = new Output(process.stdout, isPlain(1) ? 1 : undefined);
+  #out = new Output(() => process.stdout, isPlain(1) ? 1 : undefined);
   #rejects: RejectsFile | undefined;
   #progress: Progress | undefined;
   #stats: boolean;
@@ -51,8 +52,39 @@ export class Stage {
 
   /** Rows of standard input. */
   async *rows(): AsyncGenerator<Line> {
-    if (isatty(0)) throw new UsageError('rows are read from standard input: put a pipe or a file there');
+    refuseTerminal();
     yield* this.lines(this.count(process.stdin), null, 'row');
+  }
+
+  /**
+   * Rows of standard input for a verb that does nothing but change them: without a copy, and without turns of the
+   * event loop. A row is good until the next one is asked for, and what is emitted of it until then goes out.
+   */
+  async *rowsInPlace(): AsyncGenerator<Line> {
+    refuseTerminal();
+    this.#refuseStdin();
+    if (!isatty(1)) this.#out.writeTo(1);
+    const read = readerOf(0, () => process.stdin);
+    let turned = performance.now();
+    const release = async () => {
+      await this.#out.flush();
+      if (performance.now() - turned < TURN) return;
+      await new Promise((done) => setImmediate(done)); // for the progress bar and what was said
+      turned = performance.now();
+    };
+    const counted = (count: number) => {
+      this.counts.bytes_in! += count;
+      this.#tick();
+      return count;
+    };
+    const next: ReadInto = (...space) => {
+      const count = read(...space);
+      return typeof count === 'number' ? counted(count) : count.then(counted);
+    };
+    for await (const line of linesInPlace(next, { ...this.#limits(null, 'row'), release })) {
+      this.took();
+      yield line;
+    }
   }
 
   /** Lines of any input, counted; a line over the limit becomes a reject. */
@@ -82,15 +114,17 @@ export class Stage {
 
   /** Passes bytes through and counts them for progress and statistics. */
   async *count(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    if (source === process.stdin) {
-      if (this.#rejects?.isOpenAt(0)) throw new UsageError('standard input is the file of --rejects: give another');
-      if (isSameFile(1, () => fstatSync(0))) throw new UsageError('standard input is standard output too');
-    }
+    if (source === process.stdin) this.#refuseStdin();
     for await (const chunk of source) {
       this.counts.bytes_in! += chunk.length;
       this.#tick();
       yield chunk;
     }
+  }
+
+  #refuseStdin(): void {
+    if (this.#rejects?.isOpenAt(0)) throw new UsageError('standard input is the file of --rejects: give another');
+    if (isSameFile(1, () => fstatSync(0))) throw new UsageError('standard input is standard output too');
   }
 
   /** Bytes that will be read in all, where that is known: gives the progress bar its end. */
@@ -186,6 +220,13 @@ export class Stage {
     if (error instanceof ReaderGone) code = EXIT.ok;
     return code;
   }
+}
+
+/** Milliseconds. */
+const TURN = 100;
+
+function refuseTerminal(): void {
+  if (isatty(0)) throw new UsageError('rows are read from standard input: put a pipe or a file there');
 }
 
 function where(file: string | null, line: number | null): string {

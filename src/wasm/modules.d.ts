@@ -10,7 +10,7 @@ declare namespace WebAssembly {
     constructor(code: Uint8Array);
   }
   class Instance {
-    constructor(module: Module);
+    constructor(module: Module, imports?: object);
     readonly exports: object;
   }
   interface Memory {

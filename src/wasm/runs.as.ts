@@ -1,7 +1,7 @@
 // The search of runs.ts once more, over a whole text: AssemblyScript, compiled to WebAssembly. It looks at 64 bytes at
 // a time and makes one bit of each, for each kind; runs and words are found by shifting bits.
 
-/** What the caller gives for each kind and word; runs.ts fills it in. */
+/** What the caller gives for each kind and word, those with the same two bytes to look for beside one another; runs.ts fills it in. */
 // @ts-ignore: a decorator of AssemblyScript
 @inline const KIND_BYTES = 128;
 // @ts-ignore
@@ -22,18 +22,19 @@
 // @ts-ignore
 @inline const BEFORE = 48;
 
-/** One bit for each byte of a kind: its row, told by its high half, and its column have a bit in common. */
+/** One bit for each byte that is not of a kind: its row, told by its high half, and its column have no bit in common. */
 // @ts-ignore
 @inline
-function bitsOf(row: v128, column: v128, columns: v128): i32 {
-  return i8x16.bitmask(i8x16.ne(v128.and(row, v128.swizzle(columns, column)), i8x16.splat(0)));
+function others(row: v128, column: v128, columns: v128, zero: v128): i32 {
+  return i8x16.bitmask(i8x16.eq(v128.and(row, v128.swizzle(columns, column)), zero));
 }
 
 // @ts-ignore
 @inline
 function bitsAt(p: usize, rows: v128, columns: v128): i32 {
   const v = v128.load(p);
-  return bitsOf(v128.swizzle(rows, i8x16.shr_u(v, 4)), v128.and(v, i8x16.splat(15)), columns);
+  const row = v128.swizzle(rows, i8x16.shr_u(v, 4));
+  return others(row, v128.and(v, i8x16.splat(15)), columns, i8x16.splat(0)) ^ 0xffff;
 }
 
 // @ts-ignore
@@ -44,8 +45,7 @@ function four(a: i32, b: i32, c: i32, d: i32): u64 {
 
 // @ts-ignore
 @inline
-function equal(a: v128, b: v128, c: v128, d: v128, byte: i8): u64 {
-  const s = i8x16.splat(byte);
+function equal(a: v128, b: v128, c: v128, d: v128, s: v128): u64 {
   return four(
     i8x16.bitmask(i8x16.eq(a, s)),
     i8x16.bitmask(i8x16.eq(b, s)),
@@ -99,12 +99,13 @@ export function find(
     store<u32>(kind, <u32>start, DONE);
     for (let i = 0; i < 32; i += 8) store<u64>(kind + i, 0, BEFORE);
   }
+  const half = i8x16.splat(15);
+  const zero = i8x16.splat(0);
   for (let p = start; p < end; p += 64) {
     const v0 = v128.load(p);
     const v1 = v128.load(p, 16);
     const v2 = v128.load(p, 32);
     const v3 = v128.load(p, 48);
-    const half = i8x16.splat(15);
     const r0 = v128.swizzle(rows, i8x16.shr_u(v0, 4));
     const r1 = v128.swizzle(rows, i8x16.shr_u(v1, 4));
     const r2 = v128.swizzle(rows, i8x16.shr_u(v2, 4));
@@ -116,7 +117,12 @@ export function find(
     for (let k = 0; k < count; k++) {
       const kind = kinds + k * KIND_BYTES;
       const columns = v128.load(kind);
-      const bits = four(bitsOf(r0, c0, columns), bitsOf(r1, c1, columns), bitsOf(r2, c2, columns), bitsOf(r3, c3, columns));
+      const bits = ~four(
+        others(r0, c0, columns, zero),
+        others(r1, c1, columns, zero),
+        others(r2, c2, columns, zero),
+        others(r3, c3, columns, zero),
+      );
       const level = load<u32>(kind, LEVEL);
       // Of runs of 2, 4, 8 and 16: where they end.
       let ends = bits & up(bits, load<u64>(kind, BEFORE), 1);
@@ -142,9 +148,9 @@ export function find(
       while (ends != 0) {
         const at = <usize>ctz(ends);
         const from = p + at + 1 - (<usize>1 << level);
-        const others = ~bits & (<u64>-1 << <u64>at);
+        const behind = ~bits & (<u64>-1 << <u64>at);
         let to = p + 64;
-        if (others != 0) to = p + <usize>ctz(others);
+        if (behind != 0) to = p + <usize>ctz(behind);
         else {
           let more = bitsAt(to, rows, columns);
           while (more == 0xffff) {
@@ -166,20 +172,92 @@ export function find(
       }
     }
 
-    for (let w = 0; w < wordCount; w++) {
-      const word = words + w * WORD_BYTES;
-      const offset = <usize>load<u8>(word, 1);
-      const begin = load<u32>(word, 4);
-      for (let bits = equal(v0, v1, v2, v3, load<i8>(word)); bits != 0; bits &= bits - 1) {
-        const at = p + <usize>ctz(bits) - offset;
-        if (load<u32>(at) != begin || at < start) continue;
-        if (out + 12 > outEnd) return -1;
-        store<u32>(out, count + w);
-        store<u32>(out, <u32>(at - start), 4);
-        store<u32>(out, 0, 8);
-        out += 12;
+    for (let w = 0; w < wordCount; ) {
+      const pair = load<u16>(words + w * WORD_BYTES);
+      let next = w + 1;
+      while (next < wordCount && load<u16>(words + next * WORD_BYTES) == pair) next++;
+      const one = i8x16.splat(<u8>pair);
+      const second = i8x16.splat(<u8>(pair >> 8));
+      const e0 = v128.and(i8x16.eq(v0, one), i8x16.eq(v128.load(p, 1), second));
+      const e1 = v128.and(i8x16.eq(v1, one), i8x16.eq(v128.load(p, 17), second));
+      const e2 = v128.and(i8x16.eq(v2, one), i8x16.eq(v128.load(p, 33), second));
+      const e3 = v128.and(i8x16.eq(v3, one), i8x16.eq(v128.load(p, 49), second));
+      if (!v128.any_true(v128.or(v128.or(e0, e1), v128.or(e2, e3)))) {
+        w = next;
+        continue;
       }
+      let bits = four(i8x16.bitmask(e0), i8x16.bitmask(e1), i8x16.bitmask(e2), i8x16.bitmask(e3));
+      for (; bits != 0; bits &= bits - 1) {
+        for (let i = w; i < next; i++) {
+          const word = words + i * WORD_BYTES;
+          const at = p + <usize>ctz(bits) - <usize>load<u8>(word, 2);
+          if (load<u32>(at) != load<u32>(word, 4) || at < start) continue;
+          if (out + 12 > outEnd) return -1;
+          store<u32>(out, count + i);
+          store<u32>(out, <u32>(at - start), 4);
+          store<u32>(out, 0, 8);
+          out += 12;
+        }
+      }
+      w = next;
     }
   }
   return <i32>((out - first) / 12);
+}
+
+/** Of two bytes, then of twenty bits, then of twenty behind these four: told by BeginningFinder. */
+// @ts-ignore
+@inline const PAIRS = 8192;
+// @ts-ignore
+@inline const TWENTY = 131072;
+
+// @ts-ignore
+@inline
+function hasBit(bits: usize, bit: u32): bool {
+  return ((load<u8>(bits + (bit >> 3)) >> <u8>(bit & 7)) & 1) != 0;
+}
+
+/** In its lowest bit, whether the two lowest bytes are the beginning of any. */
+// @ts-ignore
+@inline
+function pairBit(bits: usize, bytes: u64): u32 {
+  const pair = <u32>bytes & 0xffff;
+  return <u32>load<u8>(bits + (pair >> 3)) >> (pair & 7);
+}
+
+/** The first twenty bits of what stands there. */
+// @ts-ignore
+@inline
+function twentyBits(p: usize): u32 {
+  return (<u32>load<u8>(p) << 12) | (<u32>load<u8>(p, 1) << 4) | (<u32>load<u8>(p, 2) >> 4);
+}
+
+/**
+ * Looks at every byte of [start, end) where `length` bytes are left, whether one of the beginnings stands there.
+ * @param out takes a word a find: where, from `start` on
+ * @returns their number; -1 where `out` is full
+ */
+export function among(start: usize, end: usize, length: usize, bits: usize, out: usize, outEnd: usize): i32 {
+  const first = out;
+  if (end - start < length) return 0;
+  const last = end - length;
+  for (let p = start; p <= last; ) {
+    // Six at a time: hardly any has its bit.
+    const eight = load<u64>(p);
+    const one = pairBit(bits, eight) | pairBit(bits, eight >> 8) | pairBit(bits, eight >> 16);
+    const other = pairBit(bits, eight >> 24) | pairBit(bits, eight >> 32) | pairBit(bits, eight >> 40);
+    const next = p + 6;
+    if (((one | other) & 1) == 0) {
+      p = next;
+      continue;
+    }
+    for (; p < next && p <= last; p++) {
+      if (!hasBit(bits, load<u16>(p))) continue;
+      if (!hasBit(bits + PAIRS, twentyBits(p)) || !hasBit(bits + PAIRS + TWENTY, twentyBits(p + 3))) continue;
+      if (out + 4 > outEnd) return -1;
+      store<u32>(out, <u32>(p - start));
+      out += 4;
+    }
+  }
+  return <i32>((out - first) >> 2);
 }

@@ -46,6 +46,8 @@ t.test('an address in every way it is written', (t) => {
     ['\\u00e9192.0.2.7', '192.0.2.7'],
     ['\\x20192.0.2.7', '192.0.2.7'],
     ['1-2-192-0-2-7-9', '192-0-2-7'],
+    ['http%3A%2F%2F192%2E0%2e2%2E7%3A443', '192%2E0%2e2%2E7'],
+    ['192%2E0.2%2E7', '192%2E0.2%2E7'],
   ];
   for (const [text, place] of spellings) t.same(found(text, IPV4), [`192.0.2.7@${place}`], text);
   const within: [string, string][] = [
@@ -102,6 +104,9 @@ t.test('what only looks like one is none', (t) => {
     '1.2.3.256',
     '1.2.3.0004',
     '1..2.3.4',
+    '1%2E2%2E3%2E4%2E5',
+    '1%2E2%2E3%2E45',
+    '1%2F2%2F3%2F4',
   ])
     t.same(
       found(text).filter((place) => place.startsWith('1.2.3.4@') && text !== '1.2.3.4.'),

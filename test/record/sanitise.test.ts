@@ -267,6 +267,34 @@ t.test('tor_log', (t) => {
   t.end();
 });
 
+t.test('what tor_log tells of a bridge is a secret in the rest of its record too', (t) => {
+  const phrase = `new bridge descriptor 'Nick' (fresh): $${FP2}~Nick at 203.0.113.9 and [2001:db8::9]`;
+  const other = 'ABCDEF0123456789ABCDEF0123456789ABCDEF01';
+  const of = (tor_log: unknown, one = usual) =>
+    made(
+      t,
+      {
+        test_name: 'bridge_reachability',
+        input: LINE,
+        test_keys: { tor_log, x: `to 203.0.113.9:443, 2001:DB8::9 and 192.0.2.8:443, ${other}` },
+      },
+      one,
+    ).test_keys;
+  const learned = `Learned fingerprint ${other} for bridge 203.0.113.9:443`;
+  t.match(of(`${phrase}\n${learned}\nto 203.0.113.9`), {
+    tor_log: '[REDACTED]\n[REDACTED]\nto [REDACTED]',
+    x: `to [REDACTED]:443, [REDACTED] and ${HASH2}, ${hashFingerprint(other)}`,
+  });
+  const base64 = Buffer.from(`\xff${learned}`, 'latin1').toString('base64');
+  t.match(of({ format: 'base64', data: base64 }).x, 'to [REDACTED]:443, 2001:DB8::9');
+  const known = of(`Learned fingerprint ${FP2} for bridge 192.0.2.8:443`);
+  t.match(known.x, HASH2, 'a bridge of the database has its hash');
+  t.match(of(phrase, sanitiser({ unknown: 'keep' })).x, '203.0.113.9:443', 'kept where unknown bridges are');
+  const alone = { test_name: 'bridge_reachability', input: null, test_keys: { tor_log: learned, x: '203.0.113.9' } };
+  t.match(made(t, alone).test_keys, { tor_log: '[REDACTED]', x: '[REDACTED]' });
+  t.end();
+});
+
 t.test('tcp_connect', (t) => {
   const made1 = (input: unknown, ...keys: unknown[]) =>
     made(t, { test_name: 'tcp_connect', input, test_keys: keys.length > 0 ? keys[0] : { connection: 'success' } });
@@ -603,6 +631,12 @@ t.test('any record: every secret goes, and nothing else', (t) => {
     ),
     { numRuns: 300 },
   );
+  t.end();
+});
+
+t.test('a line that is one of a bridge only when a secret is taken out of it', (t) => {
+  const { removed } = twice(t, `{"test_name":"bridge_reachability","input":"192.0.2.8\\u0031${FP}","test_keys":{}}`);
+  t.same(removed, { unknown_bridge: 1, bridge_fingerprint: 1 });
   t.end();
 });
 

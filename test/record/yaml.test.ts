@@ -37,6 +37,7 @@ t.test('what a document comes to', (t) => {
     [' {a: 1}\n', '{"a":1}'],
     ['\n{a: 1,\n  b: 2}\n', '{"a":1,"b":2}'],
     ['\nb: 2\na: 1\nb: 3\n', '{"b":3,"a":1}'],
+    ['\na: [-.5, .5, +.5e+3]\n', '{"a":["-.5",0.5,"+.5e+3"]}'],
     ['', 'nothing: null'],
     ['\n', 'nothing: null'],
     ['\nnull\n', 'nothing: null'],
@@ -285,6 +286,36 @@ t.test('so it does where the text is broken', (t) => {
     }),
     { numRuns: 3000 },
   );
+  t.end();
+});
+
+t.test('mappings of any size, and what only looks like a value, are read alike and fast', (t) => {
+  const mapping = (names: number, last = '') =>
+    `\n${Array.from({ length: names }, (_, i) => `k${i}: {a: ${i}, b: &x [k${i}]}\n`).join('')}${last}`;
+  for (const names of [1, 31, 32, 33, 34, 100, 5000]) {
+    t.equal(isFast(Buffer.from(mapping(names))), true, `${names} names`);
+    for (const text of [mapping(names), mapping(names, 'k0: 1\n'), mapping(names, `k${names - 1}: 1\n`)])
+      t.equal(read(text), readSlowly(Buffer.from(text)));
+  }
+  t.equal(isFast(Buffer.from(mapping(20_000))), false, 'what is larger is for the other reader');
+  const values =
+    '1a 12e5 1e 1T 1t 2013-11-01T10:00:00Z 0x1f 0b1 017 1_000 9z 560ad8296ee235e4 1:30 1:30.5 1:30x null nul Null true tru false falsey 1.5.x 5.a .5a 1e+5 1.e+5 -1a +1 10.0.0.1 ~a';
+  for (const value of values.split(' ')) {
+    const text = Buffer.from(`\na: ${value}\nb: [${value}, {c: ${value}}]\n`);
+    t.equal(read(text), readSlowly(text), value);
+  }
+  t.end();
+});
+
+t.test('bytes that grow most when written as JSON', (t) => {
+  for (const size of [3, 3000, 6_000_000]) {
+    const base64 = Buffer.alloc(size, 1).toString('base64');
+    for (const text of [`\na: !!binary "${base64}"\nb: 1\n`, `\na: !!binary |\n  ${base64}\nb: 1\n`]) {
+      const json = read(text);
+      t.ok(json === `{"a":"${'\\u0001'.repeat(size)}","b":1}`, `${size} bytes`);
+    }
+  }
+  t.equal(read('\na: 1\n'), '{"a":1}', 'and a small one after it');
   t.end();
 });
 

@@ -6,6 +6,7 @@ import { cpSync, readdirSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { finished } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   CreateBucketCommand,
@@ -434,6 +435,7 @@ export class Relay {
     return new Promise((done, failed) => {
       const onward = request({ hostname, port, method, path, headers: rest }, done);
       onward.on('error', failed);
+      finished(req, (gone) => gone && onward.destroy()); // the server would wait for the rest
       req.pipe(onward);
     });
   }

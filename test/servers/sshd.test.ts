@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -102,7 +103,7 @@ test('reports come over and are gone there; a second run finds nothing', (t) => 
   utimesSync(join(cwd, 'far/new.json'), Date.now() / 1000, Date.now() / 1000);
   const { code, out, err } = fill(cwd, { more: ['--stats'] });
   t.equal(code, 0);
-  t.match(err, /^cannery bucket: 1 changed less than 60 s ago: left for the next run/);
+  t.match(err, /^cannery bucket: left for the next run: 1 that changed less than 60 s ago/);
   t.match(err, /"in":4,"out":4,"skipped":3,"rejected":0,"bytes_in":3000013,"young":1,"strangers":1,"moved":4,/);
   t.match(rows(out)[0], { file: `raw/${DAY}/a.json`, bytes: 8, kind: 'report', bucket: DAY });
   t.same(far(cwd), ['.hidden.json', 'folder.json', 'link.json', 'new.json', 'pipe.json', 'readme.txt']);
@@ -113,6 +114,15 @@ test('reports come over and are gone there; a second run finds nothing', (t) => 
   const again = fill(cwd, { more: ['--settle', '0', '--stats'] });
   t.same([again.code, rows(again.out).length], [0, 1], 'the young one, and nothing else');
   t.match(cannery(['cat', '--raw', `raw/${DAY}/a.json`], { cwd }).out, '{"n":1}');
+});
+
+test('who could not read a report there cannot read it here', (t) => {
+  const cwd = withReports(t, TWO);
+  chmodSync(join(cwd, 'far/a.json'), 0o600);
+  chmodSync(join(cwd, 'far/b.yaml'), 0o4640);
+  t.equal(fill(cwd).code, 0);
+  const mode = (name: string) => statSync(join(cwd, 'raw', DAY, name)).mode & 0o7777;
+  t.same([mode('a.json'), mode('b.yaml')], [0o600, 0o640]);
 });
 
 test('names and folders that a shell would read something into', (t) => {

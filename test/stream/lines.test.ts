@@ -1,14 +1,31 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type Line, type LongLine, readAll, splitLines } from '../../src/stream/lines.ts';
+import { linesInPlace, streamReader } from '../../src/stream/inplace.ts';
+import { type Line, type LineLimits, type LongLine, readAll, splitLines } from '../../src/stream/lines.ts';
 import { forEachOf, orderedMap } from '../../src/stream/ordered.ts';
 
 // --- lines
 
 type Seen = { number: number; text: string; ended: boolean; long?: true };
 
-/** What splitLines makes of chunks; lines over the limit as they come out of their pieces. */
-async function split(source: AsyncIterable<Uint8Array>, maxLine: number): Promise<Seen[]> {
+type Splitter = (source: AsyncIterable<Uint8Array>, limits: LineLimits) => AsyncGenerator<Line>;
+
+/** Bytes of lines are read no sooner than when they are about to be written over. */
+async function* inPlace(source: AsyncIterable<Uint8Array>, limits: LineLimits): AsyncGenerator<Line> {
+  let held: Line[] = [];
+  const settle = async () => {
+    for (const line of held) line.bytes = Buffer.from(line.bytes);
+    held = [];
+  };
+  for await (const line of linesInPlace(streamReader(source), { ...limits, release: settle, room: 4 })) {
+    held.push(line);
+    yield line;
+  }
+  await settle();
+}
+
+/** What a splitter makes of chunks; lines over the limit as they come out of their pieces. */
+async function split(source: AsyncIterable<Uint8Array>, maxLine: number, splitter: Splitter): Promise<Seen[]> {
   const seen: Seen[] = [];
   let open = 0;
   const onLong = (number: number): LongLine => {
@@ -25,10 +42,15 @@ async function split(source: AsyncIterable<Uint8Array>, maxLine: number): Promis
       },
     };
   };
-  for await (const { number, bytes, ended } of splitLines(source, { maxLine, onLong })) {
+  const lines: [Seen, Line][] = [];
+  for await (const line of splitter(source, { maxLine, onLong })) {
     if (open > 0) throw new Error('a line came while a long one was open');
-    seen.push({ number, text: bytes.toString('latin1'), ended });
+    const { number, ended } = line;
+    lines.push([{ number, text: '', ended }, line]);
+    seen.push(lines.at(-1)![0]);
+    if (splitter === splitLines) line.bytes = Buffer.from(line.bytes);
   }
+  for (const [one, { bytes }] of lines) one.text = bytes.toString('latin1');
   if (open !== 0) throw new Error('a long line was not ended');
   return seen;
 }
@@ -51,67 +73,75 @@ async function* inOneBuffer(chunks: string[]): AsyncGenerator<Uint8Array> {
   }
 }
 
-t.test('lines are those of a naive split, however the bytes come', async (t) => {
-  const byte = fc.constantFrom('\n', '\n', '\r', 'a', 'b', '\0', '\x85', '\xe2\x80\xa8', '\xff', '\x0b');
-  const chunk = fc.array(byte, { maxLength: 12 }).map((bytes) => bytes.join(''));
-  await fc.assert(
-    fc.asyncProperty(fc.array(chunk, { maxLength: 8 }), fc.integer({ min: 1, max: 12 }), async (chunks, maxLine) => {
-      const seen = await split(inOneBuffer(chunks), maxLine);
-      return JSON.stringify(seen) === JSON.stringify(naively(chunks.join(''), maxLine));
-    }),
-    { numRuns: 1500 },
-  );
-  t.same(await split(inOneBuffer(['a\rb\r\n', '\r', '\n']), 10), [
-    { number: 1, text: 'a\rb\r', ended: true },
-    { number: 2, text: '\r', ended: true },
-  ]);
-  t.same(await split(inOneBuffer([]), 10), []);
-  t.same(await split(inOneBuffer(['\n']), 10), [{ number: 1, text: '', ended: true }]);
-  const plain = (async function* () {
-    yield new Uint8Array([0x61, 0x0a]); // no Buffer
-  })();
-  t.same(await split(plain, 10), [{ number: 1, text: 'a', ended: true }]);
-});
+for (const splitter of [splitLines, inPlace]) {
+  t.test(`${splitter.name}: lines are those of a naive split, however the bytes come`, async (t) => {
+    const byte = fc.constantFrom('\n', '\n', '\r', 'a', 'b', '\0', '\x85', '\xe2\x80\xa8', '\xff', '\x0b');
+    const chunk = fc.array(byte, { maxLength: 12 }).map((bytes) => bytes.join(''));
+    await fc.assert(
+      fc.asyncProperty(fc.array(chunk, { maxLength: 8 }), fc.integer({ min: 1, max: 12 }), async (chunks, maxLine) => {
+        const seen = await split(inOneBuffer(chunks), maxLine, splitter);
+        return JSON.stringify(seen) === JSON.stringify(naively(chunks.join(''), maxLine));
+      }),
+      { numRuns: 1500 },
+    );
+    t.same(await split(inOneBuffer(['a\rb\r\n', '\r', '\n']), 10, splitter), [
+      { number: 1, text: 'a\rb\r', ended: true },
+      { number: 2, text: '\r', ended: true },
+    ]);
+    t.same(await split(inOneBuffer([]), 10, splitter), []);
+    t.same(await split(inOneBuffer(['\n']), 10, splitter), [{ number: 1, text: '', ended: true }]);
+    const plain = (async function* () {
+      yield new Uint8Array([0x61, 0x0a]); // no Buffer
+    })();
+    t.same(await split(plain, 10, splitter), [{ number: 1, text: 'a', ended: true }]);
+  });
 
-t.test('a line over the limit goes on in pieces, none larger than what was read', async (t) => {
-  const pieces: number[] = [];
-  const source = (async function* () {
-    for (let i = 0; i < 100; i++) yield Buffer.alloc(1000, 'x');
-    yield Buffer.from('\nnext\n');
-  })();
-  const lines: Line[] = [];
-  const onLong = () => ({ write: (piece: Buffer) => void pieces.push(piece.length), end() {} });
-  for await (const line of splitLines(source, { maxLine: 2500, onLong })) lines.push(line);
-  t.equal(
-    pieces.reduce((a, b) => a + b),
-    100_000,
-  );
-  t.ok(Math.max(...pieces) <= 2500);
-  t.equal(lines.length, 1);
-  t.match(lines[0], { number: 2, ended: true });
-  t.equal(lines[0]!.bytes.toString(), 'next');
-});
+  t.test(`${splitter.name}: a line over the limit goes on in pieces, none much larger than the limit`, async (t) => {
+    const pieces: number[] = [];
+    const source = (async function* () {
+      for (let i = 0; i < 100; i++) yield Buffer.alloc(1000, 'x');
+      yield Buffer.from('\nnext\n');
+    })();
+    const lines: Line[] = [];
+    const onLong = () => ({ write: (piece: Buffer) => void pieces.push(piece.length), end() {} });
+    for await (const line of splitter(source, { maxLine: 2500, onLong })) lines.push(line);
+    t.equal(
+      pieces.reduce((a, b) => a + b),
+      100_000,
+    );
+    t.ok(Math.max(...pieces) <= (splitter === splitLines ? 2500 : 5000));
+    t.equal(lines.length, 1);
+    t.match(lines[0], { number: 2, ended: true });
+    t.equal(lines[0]!.bytes.toString(), 'next');
+  });
 
-t.test('when the source fails, its complete lines came before, and a long one is ended', async (t) => {
-  const broken = async function* (...chunks: string[]) {
-    for (const chunk of chunks) yield Buffer.from(chunk);
-    throw new Error('the disk');
-  };
-  const seen: string[] = [];
-  const long: string[] = [];
-  const limits = {
-    maxLine: 5,
-    onLong: () => ({ write: (piece: Buffer) => void long.push(piece.toString()), end: () => void long.push('END') }),
-  };
-  const run = async (...chunks: string[]) => {
-    for await (const line of splitLines(broken(...chunks), limits)) seen.push(line.bytes.toString());
-  };
-  await t.rejects(run('a\nb\nc'), { message: 'the disk' });
-  t.same(seen, ['a', 'b'], 'and the half one did not');
-  await t.rejects(run('d\n', 'too long ', 'for us'), { message: 'the disk' });
-  t.same(seen, ['a', 'b', 'd']);
-  t.equal(long.join('|'), 'too long |for us|END');
-});
+  t.test(
+    `${splitter.name}: when the source fails, its complete lines came before, and a long one is ended`,
+    async (t) => {
+      const broken = async function* (...chunks: string[]) {
+        for (const chunk of chunks) yield Buffer.from(chunk);
+        throw new Error('the disk');
+      };
+      const seen: string[] = [];
+      const long: string[] = [];
+      const limits = {
+        maxLine: 5,
+        onLong: () => ({
+          write: (piece: Buffer) => void long.push(piece.toString()),
+          end: () => void long.push('END'),
+        }),
+      };
+      const run = async (...chunks: string[]) => {
+        for await (const line of splitter(broken(...chunks), limits)) seen.push(line.bytes.toString());
+      };
+      await t.rejects(run('a\nb\nc'), { message: 'the disk' });
+      t.same(seen, ['a', 'b'], 'and the half one did not');
+      await t.rejects(run('d\n', 'too long ', 'for us'), { message: 'the disk' });
+      t.same(seen, ['a', 'b', 'd']);
+      t.equal(long.join(''), 'too long for usEND');
+    },
+  );
+}
 
 t.test('the source is let go when the reader stops early', async (t) => {
   let ended = false;

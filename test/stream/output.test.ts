@@ -1,5 +1,18 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
@@ -7,7 +20,7 @@ import t, { type Test } from 'tap';
 import { ReaderGone } from '../../src/stream/errors.ts';
 import { Output } from '../../src/stream/output.ts';
 import { RejectsFile } from '../../src/stream/rejects.ts';
-import { cannery, canneryBytes, folder, putPost, rows, shell, uidFor } from '../lib.ts';
+import { CANNERY, cannery, canneryBytes, folder, putPost, rows, shell, uidFor } from '../lib.ts';
 
 // --- rows to a stream
 
@@ -33,7 +46,7 @@ const turn = () => new Promise((done) => setImmediate(done));
 
 t.test('rows wait for a slow reader, and are not heaped up', async (t) => {
   const slow = new Slow();
-  const output = new Output(slow);
+  const output = new Output(() => slow);
   const expected: string[] = [];
   for (let n = 0; n < 1500; n++) {
     const row = `${n}${'x'.repeat(1000)}`;
@@ -49,7 +62,7 @@ t.test('rows wait for a slow reader, and are not heaped up', async (t) => {
   t.equal(slow.heaped, 0);
 
   const shared = new Slow();
-  const together = new Output(shared);
+  const together = new Output(() => shared);
   const producer = async () => {
     for (let n = 0; n < 20; n++) await together.row('y'.repeat(30_000));
   };
@@ -61,7 +74,7 @@ t.test('rows wait for a slow reader, and are not heaped up', async (t) => {
 
 t.test('a row alone goes out soon; receipts and rows keep their order', async (t) => {
   const slow = new Slow();
-  const output = new Output(slow);
+  const output = new Output(() => slow);
   await output.row('{"a":1}');
   await new Promise((done) => setTimeout(done, 50));
   t.equal(slow.text, '{"a":1}\n', 'without a flush');
@@ -78,7 +91,7 @@ t.test('a reader that has gone is told apart from a fault', async (t) => {
     ['ENOSPC', false],
   ] as const) {
     const stream = new Writable({ write: (_, __, done) => done(Object.assign(new Error('x'), { code })) });
-    const output = new Output(stream);
+    const output = new Output(() => stream);
     const error = await (async () => {
       for (let n = 0; n < 10; n++) {
         await output.row('{}');
@@ -378,4 +391,50 @@ t.test('a file is never read by the run that writes it', (t) => {
   t.equal(missing.code, 1);
   t.equal(missing.err, 'cannery cat: --rejects: no/such/r: no such file or folder\n');
   t.end();
+});
+
+t.test('a filter waits for its neighbours, also where they opened its pipes not to', async (t) => {
+  const dir = folder(t);
+  const count = 3000;
+  const text = Array.from(
+    { length: count },
+    (_, n) => `{"measurement_uid":null,"bucket_date":null,"report_filename":null,${document(n).slice(1)}\n`,
+  ).join('');
+  for (const name of ['in', 'out']) shell(`mkfifo ${name}`, { cwd: dir });
+  // Both ends of each are open here, so that nobody waits for the other to come.
+  const open = (name: string) => openSync(join(dir, name), constants.O_RDWR | constants.O_NONBLOCK);
+  const [input, output] = [open('in'), open('out')];
+  const child = spawn(CANNERY, ['normalise'], {
+    stdio: [openSync(join(dir, 'in'), constants.O_RDONLY | constants.O_NONBLOCK), output, 'inherit'],
+  });
+  const ended = once(child, 'close');
+  const bytes = Buffer.from(text);
+  const seen: Buffer[] = [];
+  let lines = 0;
+  const room = Buffer.alloc(4096);
+  for (let done = 0; lines < count; ) {
+    try {
+      if (done < bytes.length) done += writeSync(input, bytes, done, Math.min(5000, bytes.length - done));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    }
+    await new Promise((next) => setTimeout(next, 1));
+    try {
+      for (;;) {
+        const piece = Buffer.from(room.subarray(0, readSync(output, room)));
+        seen.push(piece);
+        lines += piece.filter((c) => c === 0x0a).length;
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    }
+  }
+  closeSync(input);
+  t.same((await ended)[0], 0);
+  closeSync(output);
+  const inputs = rows<{ input: string }>(Buffer.concat(seen).toString()).map(({ input }) => input);
+  t.same(
+    inputs,
+    Array.from({ length: count }, (_, n) => `http://e/${n}`),
+  );
 });
