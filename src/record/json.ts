@@ -244,10 +244,26 @@ function record({ names, first = 0 }: JsonLimits, members: Member[], one: Member
   }
 }
 
+/** Names that came lately, in ASCII: measurements have the same few again and again. */
+const lately: (string | undefined)[] = new Array(1024).fill(undefined);
+const LONGEST_KEPT = 40;
+
 /** A name's text, from its opening quote to past the closing one. */
 function keyOf(bytes: Buffer, from: number, to: number): string {
-  const text = bytes.toString('utf8', from + 1, to - 1);
-  return text.includes('\\') ? JSON.parse(`"${text}"`) : text;
+  const start = from + 1;
+  const length = to - 1 - start;
+  const slot = (31 * bytes[start]! + 17 * bytes[to - 2]! + 7 * bytes[start + (length >> 1)]! + length) & 1023;
+  const known = lately[slot];
+  if (known !== undefined && known.length === length && stands(known, bytes, start)) return known;
+  const text = bytes.toString('utf8', start, to - 1);
+  if (text.includes('\\')) return JSON.parse(`"${text}"`);
+  if (text.length === length && length <= LONGEST_KEPT) lately[slot] = text;
+  return text;
+}
+
+function stands(text: string, bytes: Buffer, at: number): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) !== bytes[at + i]) return false;
+  return true;
 }
 
 /** Inside a string no raw line feed can stand, so one within a value stands between tokens. */
@@ -339,7 +355,8 @@ export function member(value: Value, key: string): Value | undefined {
 /** Text of a string value; undefined for anything else. */
 export function stringOf(bytes: Buffer, value: Value | undefined): string | undefined {
   if (value?.type !== 'string') return undefined;
-  return JSON.parse(bytes.toString('utf8', value.start, value.end)) as string;
+  const text = bytes.toString('utf8', value.start + 1, value.end - 1);
+  return text.includes('\\') ? (JSON.parse(`"${text}"`) as string) : text;
 }
 
 /**

@@ -262,7 +262,7 @@ t.test('YAML scalars are those of the old probes', (t) => {
     ['+1', '1'],
     ['1_000', '1000'],
     ['.5', '0.5'],
-    ['-.5', '-0.5'],
+    ['-.5', '"-.5"'], // as PyYAML has it: no sign before the point
     ['1.', '1.0'],
     ['017', '15'],
     ['0o17', '15'],
