@@ -179,8 +179,14 @@ export class IndexDb {
         .immediate();
     } catch (error) {
       this.#reports.clear(); // ids of a transaction that did not happen
-      throw error;
+      throw this.#named(error);
     }
+  }
+
+  /** SQLite does not tell which file it could not read or write. */
+  #named(error: unknown): unknown {
+    const { code, message } = error as { code?: string; message: string };
+    return code?.startsWith('SQLITE_') ? new Failure(`${this.path}: ${message}`) : error;
   }
 
   /** Key of a can of a later generation of the same bucket; undefined where there is none. */

@@ -1,18 +1,29 @@
-// How much is tried: a sample, chosen by a seed that a failure names, or with CANNERY_FAULTS=all every point there
-// is. What was tried is counted for the report at the end of `make faults`.
+// How much is tried: a sample, chosen by a seed that a failure names; with CANNERY_FAULTS=all every point there is, and
+// with CANNERY_FAULTS=all-failures every failure at each. What was tried is counted for the report at the end of `make faults`.
 import { appendFileSync, mkdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { chance, Place } from './place.ts';
+import { chance, Place, sample } from './place.ts';
 import { cannotTrace } from './trace.ts';
 
-export const WHOLE = process.env.CANNERY_FAULTS === 'all';
+export const EVERY_FAILURE = process.env.CANNERY_FAULTS === 'all-failures';
+
+export const WHOLE = EVERY_FAILURE || process.env.CANNERY_FAULTS === 'all';
 
 export const SEED = Number(process.env.CANNERY_FAULTS_SEED ?? Math.floor(Math.random() * 1e9));
 
-/** Runs at once. */
-const JOBS = Number(process.env.CANNERY_FAULTS_JOBS ?? 2);
+/** Runs at once. The ordinary tests run beside others. */
+const JOBS = Number(process.env.CANNERY_FAULTS_JOBS ?? (WHOLE ? 2 : 1));
+
+/** Of the points, only those whose names match: to try again what failed. */
+export const ONLY = process.env.CANNERY_FAULTS_ONLY;
 
 export const random = chance(SEED);
+
+/** Some of what can be tried. @param tries how many */
+export function chosenOf<T>(items: readonly T[], tries: number, nameOf: (item: T) => string): T[] {
+  if (ONLY !== undefined) return items.filter((item) => new RegExp(ONLY).test(nameOf(item)));
+  return sample(items, tries, random);
+}
 
 const noTracing = cannotTrace();
 

@@ -89,7 +89,7 @@ export function breaking(
   return {
     verb,
     options: [
-      ...['-f', '-qqq', '-o', place.log('broken')],
+      ...['-f', '--quiet=all', '-o', place.log('broken')],
       ...paths.flatMap((each) => ['-P', each]),
       ...['-e', `trace=${call}`, '-e', injected],
     ],

@@ -1,6 +1,8 @@
 // Pipelines to break: how each begins, and what must be true of it at any moment and at its end.
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import type { ManifestEntry } from '../../src/record/buckets.ts';
 import { tree } from '../lib.ts';
 import { finishedFaults, linesByGroup, lostPosts, rowFaults } from './oracle.ts';
 import { type Command, chance, type PipeRan, type Place } from './place.ts';
@@ -134,7 +136,8 @@ export function generations(): Stock {
         commands: BUCKET,
         isQuiet: ({ stages }) =>
           stages.every(
-            ({ verb, code, err }) => code === 0 && (err === '' || (verb === 'index' && /superseded/.test(err))),
+            ({ verb, code, err }) =>
+              code === 0 && (err === '' || (verb === 'index' && /^(?:[^\n]*: superseded, [^\n]*\n)+$/.test(err))),
           ),
         // One transaction: a group is all of the old generation or all of the new one.
         async lost(at) {
@@ -149,6 +152,112 @@ export function generations(): Stock {
           ];
         },
         finished: (cwd) => rowFaults(cwd, lines),
+      };
+    },
+  };
+}
+
+/** Reports by their bytes: the path below a folder of each. */
+function reportsBelow(folder: string): Map<string, string> {
+  const plain = tree(folder).filter((path) => !/(?:^|\/)\.|rename\.log$/.test(path));
+  return new Map(plain.map((path) => [readFileSync(join(folder, path), 'latin1'), path]));
+}
+
+function writeReport(path: string, record: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, record);
+}
+
+/** What is in `reports` and in none of these folders. */
+function lostReports(reports: Iterable<string>, folders: string[]): string[] {
+  const found = new Set(folders.flatMap((folder) => (existsSync(folder) ? [...reportsBelow(folder).keys()] : [])));
+  return [...reports].filter((bytes) => !found.has(bytes)).map((bytes) => `lost: ${bytes.slice(0, 100)}`);
+}
+
+/** An archive whose reports get their names, two of them one name with numbers. */
+export function archive(): Stock {
+  const head = '"test_name":"ndt","report_id":"abc","probe_asn":"AS3269","probe_cc":"IT","data_format_version":"0.2.0"';
+  return {
+    prepare(place) {
+      for (const [n, name] of ['a.json', 'b.json', 'b/c.json', 'd.json'].entries()) {
+        const record = `{"test_start_time":"2015-06-29 14:27:1${Math.min(n, 2)}",${head},"n":${n}}\n`;
+        writeReport(join(place.path, 'archive', name), record);
+      }
+      mkdirSync(join(place.path, 'reports'));
+    },
+    scenario(place) {
+      const all = [...reportsBelow(join(place.path, 'archive')).keys()];
+      return {
+        commands: [['rename', 'archive/', '--to', 'reports/', '--settle', '0']],
+        isQuiet: ({ stages }) =>
+          stages.every(({ code, err }) => code === 0 && /^(?:cannery rename: \S+: collision: [^\n]*\n)?$/.test(err)),
+        lost: async ({ path }) => lostReports(all, [join(path, 'archive'), join(path, 'reports')]),
+        async finished(cwd) {
+          const reports = join(cwd, 'reports');
+          const faults = tree(join(cwd, 'archive')).map((path) => `archive/${path}: left there`);
+          const named = tree(reports).filter((path) => path !== '.rename-lock' && path !== 'rename.log');
+          const wanted = ['10-', '11-', '12-', '12-1.'].map(
+            (time) => `20150629T1427${time.slice(0, 2)}-ndt-abc-AS3269-IT-probe-0.2.0.${time.slice(3)}json`,
+          );
+          if (named.sort().join() !== wanted.sort().join()) faults.push(`in reports: ${named.join(', ')}`);
+          const log = existsSync(join(reports, 'rename.log')) ? readFileSync(join(reports, 'rename.log'), 'utf8') : '';
+          for (const path of named) {
+            const digest = sha256(readFileSync(join(reports, path)));
+            const listed = log.split('\n').some((line) => line.startsWith(`${path}\t`) && line.includes(digest));
+            if (!listed) faults.push(`reports/${path}: not in rename.log`);
+          }
+          return [...faults, ...lostReports(all, [reports])];
+        },
+      };
+    },
+  };
+}
+
+/** What a line of a manifest tells of a report. */
+function listedIn(line: string): string {
+  try {
+    const { name, size, sha256 } = JSON.parse(line) as ManifestEntry;
+    return `${name} ${size} ${sha256}`;
+  } catch {
+    return `torn: ${line}`;
+  }
+}
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
+/** Reports that go into a bucket. */
+export function bucket(): Stock {
+  return {
+    prepare(place) {
+      for (const [n, cc] of ['IT', 'IR', 'DE'].entries()) {
+        const record = `{"report_id":"r${n}","probe_cc":"${cc}","test_name":"ndt","x":"${noise(chance(n), 3000)}"}\n`;
+        writeReport(join(place.path, `reports/20160801T00000${n}Z-${cc}-AS1-ndt-r${n}-0.2.0-probe.json`), record);
+      }
+    },
+    scenario(place) {
+      const all = reportsBelow(join(place.path, 'reports'));
+      return {
+        commands: [
+          ['ls', 'reports/', '--kind', 'report'],
+          ['bucket', '--to', 'raw/', '--date', '2016-08-01', '--settle', '0'],
+        ],
+        isQuiet,
+        lost: async ({ path }) => lostReports(all.keys(), [join(path, 'reports'), join(path, 'raw')]),
+        async finished(cwd) {
+          const raw = join(cwd, 'raw/2016-08-01');
+          const faults = tree(join(cwd, 'reports')).map((path) => `reports/${path}: left there`);
+          const wanted = ['.bucket-lock', '.manifest.jsonl', ...all.values()].sort();
+          if (tree(raw).sort().join() !== wanted.join()) faults.push(`in the bucket: ${tree(raw).join(', ')}`);
+          const found = reportsBelow(raw);
+          for (const [bytes, name] of all) if (found.get(bytes) !== name) faults.push(`${name}: not in the bucket`);
+          const manifest = join(raw, '.manifest.jsonl');
+          const lines = existsSync(manifest) ? readFileSync(manifest, 'utf8').trim().split('\n').map(listedIn) : [];
+          const told = [...all].map(
+            ([bytes, name]) => `${name} ${bytes.length} ${sha256(Buffer.from(bytes, 'latin1'))}`,
+          );
+          if (lines.sort().join() !== told.sort().join()) faults.push(`the manifest tells of ${lines.join(', ')}`);
+          return faults;
+        },
       };
     },
   };

@@ -1,7 +1,7 @@
 // One trial of each kind: a run that is broken off in one way, what must be true at that moment, a run that goes
 // to its end, and what must be true then. Each gives what was wrong.
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { random } from './campaign.ts';
 import { getFaults, overwritten, snapshot } from './oracle.ts';
@@ -28,7 +28,8 @@ export async function finish(place: Place, scenario: Scenario): Promise<string[]
   const faults = scenario.isQuiet(ran) ? [] : [`run again: ${told(ran)}`];
   faults.push(...overwritten(before, snapshot(store)));
   faults.push(...(await scenario.finished(place.path)));
-  if (faults.length === 0 && random() < 0.1) faults.push(...getFaults(place.path, 10));
+  const isIndexed = existsSync(join(place.path, 'jsonl.sqlite'));
+  if (isIndexed && faults.length === 0 && random() < 0.1) faults.push(...getFaults(place.path, 10));
   return faults;
 }
 
