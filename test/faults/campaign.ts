@@ -1,5 +1,5 @@
 // How much is tried: a sample, chosen by a seed that a failure names; with CANNERY_FAULTS=all every point there is, and
-// with CANNERY_FAULTS=all-failures every failure at each. What was tried is counted for the report at the end of `make faults`.
+// with CANNERY_FAULTS=all-failures every failure at each. What was tried is counted for the line `faults: {…}` at the end.
 import { appendFileSync, mkdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { chance, Place, sample } from './place.ts';
@@ -42,7 +42,7 @@ export async function places(t: Test, make: (place: Place) => void | Promise<voi
   return all;
 }
 
-export type Count = 'kill points' | 'failures injected' | 'replays' | 'mutants caught' | 'disks filled' | 'losses';
+export type Count = 'kill_points' | 'failures' | 'replays' | 'restarts' | 'mutants_caught' | 'disks_filled' | 'losses';
 
 /** Adds to the counts of this run of all tests. */
 export function count(what: Count, by: number): void {

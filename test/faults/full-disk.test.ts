@@ -46,7 +46,7 @@ for (const { name, sizes } of WHERE) {
       }
     }
     t.ok(full > 0, `it was full ${full} times`);
-    count('disks filled', full);
+    count('disks_filled', full);
   });
 }
 

@@ -89,7 +89,7 @@ for (const [mutant, catcher] of TRIED) {
     const { place, scenario } = await prepare(t);
     const fault = await catcher(place, { ...scenario, program: build(t, mutant) });
     t.not(fault, undefined, fault ?? 'nothing was found');
-    if (fault !== undefined) count('mutants caught', 1);
+    if (fault !== undefined) count('mutants_caught', 1);
   });
 }
 

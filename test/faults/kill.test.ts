@@ -48,7 +48,7 @@ async function killAll(t: Test, stock: Stock, { whole = EVERY, few, meant = () =
     losses += faults.length;
     t.same(faults, [], tell(point));
   });
-  count('kill points', killed);
+  count('kill_points', killed);
   count('losses', losses);
   t.ok(killed >= chosen.length * 0.9, `killed at ${killed} of ${changing.length} points`);
 }
@@ -84,7 +84,7 @@ async function failAll(t: Test, stock: Stock, few: number): Promise<void> {
     losses += faults.length;
     t.same(faults, [], nameOf(trial));
   });
-  count('failures injected', failed);
+  count('failures', failed);
   count('losses', losses);
   t.ok(failed >= chosen.length * 0.9, `${failed} failures at ${points.length} points`);
 }

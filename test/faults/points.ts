@@ -38,7 +38,7 @@ export async function pointsOf(place: Place, { commands, program }: Runnable, ve
   const { stages } = await place.run(commands, program === undefined ? { traced } : { traced, program });
   const broken = stages.find(({ code }) => code !== 0 && code !== 3);
   if (broken) throw new Error(`${broken.verb}: exit ${broken.code}: ${broken.err}`);
-  return pointsIn(parseTrace(readFileSync(log, 'latin1')), place.path, verb);
+  return pointsIn(parseTrace(readFileSync(log, 'latin1'), place.path), place.path, verb);
 }
 
 export interface Runnable {

@@ -3,7 +3,7 @@ import type { Test } from 'tap';
 import { count, places, random, tracedTest, WHOLE } from './campaign.ts';
 import { sample } from './place.ts';
 import { fickle, forgetful, hollow } from './power.ts';
-import { generations, hourly, type Stock } from './scenarios.ts';
+import { archive, bucket, generations, hourly, type Stock } from './scenarios.ts';
 import { SMALL } from './spools.ts';
 import { type Crash, crashesOf, lostOn, record, startAgain } from './trials.ts';
 
@@ -29,15 +29,20 @@ async function cutAll(t: Test, stock: Stock, tries: number): Promise<void> {
       const chosen = sample(mine, tries, random);
       for (const crash of mine) check(await lostOn(place, scenario, crash.disk), crash);
       for (const crash of chosen) check(await startAgain(place, scenario, crash.disk), crash);
-      count('replays', chosen.length);
-      t.ok(chosen.length > 5, `${chosen.length} of ${mine.length} disks were started from`);
+      count('replays', mine.length);
+      count('restarts', chosen.length);
+      t.ok(chosen.length >= Math.min(tries, 10), `${chosen.length} of ${mine.length} disks were started from`);
     }),
   );
   count('losses', losses);
 }
 
-tracedTest('a small spool, with power that goes', (t) =>
-  cutAll(t, hourly(SMALL), WHOLE ? Number.POSITIVE_INFINITY : 7),
-);
+const EVERY = Number.POSITIVE_INFINITY;
+
+tracedTest('a small spool, with power that goes', (t) => cutAll(t, hourly(SMALL), WHOLE ? EVERY : 6));
 
 tracedTest('a new generation of a bucket, with power that goes', (t) => cutAll(t, generations(), WHOLE ? 150 : 3));
+
+tracedTest('an archive that is renamed, with power that goes', (t) => cutAll(t, archive(), WHOLE ? EVERY : 5));
+
+tracedTest('a bucket that is filled, with power that goes', (t) => cutAll(t, bucket(), WHOLE ? EVERY : 5));

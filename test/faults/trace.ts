@@ -1,6 +1,6 @@
 // What strace writes, as system calls: their names, the paths they are about, and the bytes that were written.
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 
 /** Calls that change something, and where their paths stand: of `d` a folder's descriptor and a path. */
 const CHANGES: Record<string, string> = {
@@ -53,8 +53,8 @@ export function changes({ name, args }: Call): boolean {
   return !name.startsWith('open') || /O_WRONLY|O_RDWR|O_CREAT|O_TRUNC/.test(args.join());
 }
 
-/** Calls of a log that `strace -f -y -o` wrote, in the order in which they ended. */
-export function parseTrace(log: string): Call[] {
+/** Calls of a log that `strace -f -y -o` wrote, in the order in which they ended. @param cwd the folder of all processes */
+export function parseTrace(log: string, cwd: string): Call[] {
   const calls: Call[] = [];
   const open = new Map<string, { began: number; text: string }>();
   const lines = log.split('\n');
@@ -69,19 +69,20 @@ export function parseTrace(log: string): Call[] {
     const resumed = /^<\.\.\. \w+ resumed>/.exec(rest);
     const start = resumed ? open.get(thread) : undefined;
     open.delete(thread);
-    const call = parseCall(start ? start.text + rest.slice(resumed![0].length) : rest);
+    const call = parseCall(start ? start.text + rest.slice(resumed![0].length) : rest, cwd);
     if (call) calls.push({ ...call, thread, began: start?.began ?? at, ended: at });
   }
   return calls;
 }
 
-function parseCall(text: string): Pick<Call, 'name' | 'args' | 'paths' | 'result'> | undefined {
+function parseCall(text: string, cwd: string): Pick<Call, 'name' | 'args' | 'paths' | 'result'> | undefined {
   const name = /^(\w+)\(/.exec(text)?.[1];
   const form = name === undefined ? undefined : CHANGES[name];
   if (name === undefined || form === undefined) return undefined;
   const { args, end } = splitArgs(text, name.length + 1);
   const result = /^\) += (-?\d+)/.exec(text.slice(end))?.[1];
-  return { name, args, paths: pathsOf(form, args), result: result === undefined ? undefined : Number(result) };
+  const paths = pathsOf(form, args).map((path) => (path === '' || isAbsolute(path) ? path : join(cwd, path)));
+  return { name, args, paths, result: result === undefined ? undefined : Number(result) };
 }
 
 /** Arguments up to the closing bracket; commas in texts, lists and `<paths>` do not count. */

@@ -103,7 +103,7 @@ export async function record(place: Place, scenario: Scenario): Promise<Recordin
   const log = place.log('record');
   const ran = await run(place, scenario, { record: `strace -f -y -s 16777216 -o ${log} -e trace=${TRACED}` });
   if (ran.stages.some(({ code }) => code !== 0)) throw new Error(told(ran));
-  return new Recording(parseTrace(readFileSync(log, 'latin1')), place.path, place.kept);
+  return new Recording(parseTrace(readFileSync(log, 'latin1'), place.path), place.path, place.kept);
 }
 
 export interface Crash {
