@@ -10,6 +10,8 @@ export interface Point {
   call: string;
   /** Below the pipeline's folder. */
   path: string;
+  /** Of a link the old name. */
+  from: string | undefined;
   nth: number;
   does: 'changes' | 'creates' | 'reads';
 }
@@ -61,7 +63,9 @@ function pointsIn(calls: Call[], folder: string, verb: string): Point[] {
     if (path === undefined) continue;
     const nth = counts.get(`${call.thread} ${call.name} ${path}`)!;
     const does = !changes(call) ? 'reads' : call.args.join().includes('O_CREAT') ? 'creates' : 'changes';
-    const point: Point = { verb, call: call.name, path: path.slice(folder.length + 1), nth, does };
+    const [of] = mine;
+    const from = of === path ? undefined : of!.slice(folder.length + 1);
+    const point: Point = { verb, call: call.name, path: path.slice(folder.length + 1), from, nth, does };
     points.set(tell(point), point);
   }
   return [...points.values()];

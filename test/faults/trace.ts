@@ -81,8 +81,7 @@ function parseCall(text: string, cwd: string): Pick<Call, 'name' | 'args' | 'pat
   if (name === undefined || form === undefined) return undefined;
   const { args, end } = splitArgs(text, name.length + 1);
   const result = /^\) += (-?\d+)/.exec(text.slice(end))?.[1];
-  const paths = pathsOf(form, args).map((path) => (path === '' || isAbsolute(path) ? path : join(cwd, path)));
-  return { name, args, paths, result: result === undefined ? undefined : Number(result) };
+  return { name, args, paths: pathsOf(form, args, cwd), result: result === undefined ? undefined : Number(result) };
 }
 
 /** Arguments up to the closing bracket; commas in texts, lists and `<paths>` do not count. */
@@ -107,18 +106,22 @@ function splitArgs(text: string, from: number): { args: string[]; end: number } 
   return { args, end: at };
 }
 
-function pathsOf(form: string, args: string[]): string[] {
+function pathsOf(form: string, args: string[], cwd: string): string[] {
   const paths: string[] = [];
   for (let n = 0; n < form.length; n++) {
     const arg = args[n] ?? '';
     if (form[n] === 'f') paths.push(pathOfDescriptor(arg));
-    else if (form[n] === 'p') paths.push(textOf(arg).toString());
+    else if (form[n] === 'p') paths.push(absolute(textOf(arg).toString(), cwd));
     else if (form[n] === 'd') paths.push(join(pathOfDescriptor(arg), textOf(args[++n] ?? '').toString()));
   }
   // An absolute path beside a folder's descriptor stands for itself.
   return paths.map((path, n) =>
     form[0] === 'd' && textOf(args[n * 2 + 1] ?? '')[0] === 0x2f ? textOf(args[n * 2 + 1]!).toString() : path,
   );
+}
+
+function absolute(path: string, cwd: string): string {
+  return isAbsolute(path) ? path : join(cwd, path);
 }
 
 function pathOfDescriptor(arg: string): string {

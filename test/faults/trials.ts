@@ -82,7 +82,8 @@ function silenceFaults({ stages }: PipeRan, point: Point, error: string): string
   const { code, err } = stages.find(({ verb }) => verb === point.verb)!;
   if (code === 0) return faults;
   if (!CAUSES[error]!.test(err)) faults.push(`the cause is not told: ${err}`);
-  if (!namesOf(point.path).some((name) => err.includes(name))) faults.push(`the file is not named: ${err}`);
+  const names = [...namesOf(point.path), ...(point.from === undefined ? [] : namesOf(point.from))];
+  if (!names.some((name) => err.includes(name))) faults.push(`the file is not named: ${err}`);
   return faults;
 }
 
@@ -92,7 +93,7 @@ function namesOf(path: string): string[] {
     .replace(/\.[^.]+\.4194305\.\w+\.tmp$|\.tmp$|\.4194305\.gone$|-(?:journal|wal|shm)$/, '')
     .replace(/^\./, '');
   const above = basename(dirname(path));
-  return path === '' ? ['/w:', '/w '] : above === '.' ? [name] : [name, above];
+  return path === '' ? ['/w:', '/w ', ' .: '] : above === '.' ? [name] : [name, above];
 }
 
 // --- power
