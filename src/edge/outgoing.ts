@@ -171,9 +171,13 @@ export class Outgoing {
     return target;
   }
 
-  /** Throws away what an interrupted run was building. Under the packer's lock only. */
-  cleanBuilding(): void {
+  /**
+   * Throws away what an interrupted run was building, and gives its disk space back. Under the packer's lock only.
+   * @param own leaves what was cleared: the stages of this run may be at it
+   */
+  cleanBuilding(own = false): void {
     for (const name of readdirSync(this.folder('building'))) {
+      if (own && name.endsWith('.gone')) continue;
       rmSync(join(this.folder('building'), name), { recursive: true, force: true });
     }
   }

@@ -24,8 +24,13 @@ export async function packSpool(
 ): Promise<void> {
   outgoing.dedicate({ host: settings.host, class: 'as-received' });
   const packer = new HourPacker(outgoing, spool, { ...settings, maxPost: stage.maxLine }, stage);
-  await giveCans(stage, await packer.recover());
-  for await (const { folder, posts } of groupPosts(stage, spool)) await giveCans(stage, packer.pack(folder, posts));
+  try {
+    await giveCans(stage, await packer.recover());
+    for await (const { folder, posts } of groupPosts(stage, spool)) await giveCans(stage, packer.pack(folder, posts));
+  } catch (error) {
+    outgoing.cleanBuilding(true);
+    throw error;
+  }
   const failed = (path: string, error: unknown) => stage.finding(path, describeAt(path, error));
   const { moved, to } = sweepStrays(spool, failed);
   for (const stray of moved) stage.finding(`${spool}/${stray}`, `looks like a post and is none, moved to ${to}`);

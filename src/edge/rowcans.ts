@@ -135,12 +135,11 @@ export class RowPacker {
       yield* this.#packGroup(key, group, options);
       rmSync(join(this.#spill, key));
     }
-    this.abandon();
   }
 
   /** Gives the disk space back. */
   abandon(): void {
-    rmSync(this.#spill, { recursive: true, force: true });
+    this.#outgoing.cleanBuilding(true);
   }
 
   async *#packGroup(key: string, group: Group, options: RowPackOptions): AsyncGenerator<CanRow> {
