@@ -1,6 +1,6 @@
 # cannery. `make run` and `make test` need Node 20, make and a C++ compiler, nothing else.
 
-.PHONY: run test build check servers bench clean
+.PHONY: run test faults build check servers bench clean
 
 TESTS = $(wildcard test/*.test.ts test/*/*.test.ts)
 
@@ -24,11 +24,16 @@ check: build
 test: build
 	@bash test/run.sh
 
+# Every point at which a run can be broken; `make test` tries a few of them.
+faults: build
+	@CANNERY_FAULTS=$${CANNERY_FAULTS:-all} bash test/run.sh --jobs=1 --timeout=0 $(wildcard test/faults/*.test.ts)
+
 servers:
 	bash test/servers/radosgw.sh install
 	bash test/servers/radosgw.sh start
 	bash test/servers/sshd.sh install
 	bash test/servers/sshd.sh start
+	bash test/servers/strace.sh install
 
 clean:
 	rm -rf dist build run .tap

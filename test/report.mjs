@@ -1,4 +1,5 @@
 // Reads TAP: shows failures, skips with their reasons and what tests remark, and ends with `N passed, N failed`.
+import { existsSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 let file = '';
@@ -23,6 +24,16 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (not) console.log(`not ok: ${file}: ${text}`);
   else if (skip !== undefined) console.log(`skipped: ${file}: ${name}: ${skip || 'no reason given'}`);
   else if (indent === '') console.log(`ok: ${text.replace(/^build\//, '').replace(/ # time=(.*)$/, ' ($1)')}`);
+}
+
+// What the tests in test/faults tried, in one line for machines.
+if (existsSync('build/faults/counts')) {
+  const counts = { seed: Number(process.env.CANNERY_FAULTS_SEED) };
+  for (const line of readFileSync('build/faults/counts', 'utf8').trim().split('\n')) {
+    const [, by, what] = /^(\d+) (.*)$/.exec(line);
+    counts[what] = (counts[what] ?? 0) + Number(by);
+  }
+  console.log(`faults: ${JSON.stringify(counts)}`);
 }
 
 // tap counts every assertion in its last comment; a file that dies before its first counts as failed.

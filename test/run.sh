@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test, or the ones named as arguments (test/record/json.test.ts). The last line is
+# Runs every test, or the ones named as arguments (test/record/json.test.ts); options go to tap. The last line is
 # `N passed, N failed`, and the exit code is 0 only when there were tests and none failed.
 set -u
 cd "$(dirname "$0")/.."
@@ -8,7 +8,11 @@ node test/build.mjs || exit 1
 [ -e node_modules/.tap-built ] || { npx tap build >/dev/null && touch node_modules/.tap-built; } || exit 1
 
 files=()
-for file in "$@"; do files+=("build/${file%.ts}.js"); done
+for file in "$@"; do [[ $file == -* ]] && files+=("$file") || files+=("build/${file%.ts}.js"); done
+
+# One seed for all that chooses by chance, and what was tried is counted anew.
+export CANNERY_FAULTS_SEED="${CANNERY_FAULTS_SEED:-$((RANDOM * 32768 + RANDOM))}"
+rm -f build/faults/counts
 
 # The real servers, where `make servers` has started them.
 cache="${XDG_CACHE_HOME:-$HOME/.cache}"

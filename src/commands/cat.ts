@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs';
 import { DocumentReader, FORMATS, type Format } from '../edge/documents.ts';
+import { fileRows } from '../edge/filerows.ts';
 import { WholeBuckets } from '../edge/wholebuckets.ts';
-import { endRow, measurementRow, parseRow, wrongKind } from '../record/rows.ts';
+import { endRow, measurementRow } from '../record/rows.ts';
 import { UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
 import { bytes, flag, number, type OptionSpec, verb } from '../stream/verb.ts';
@@ -42,7 +43,7 @@ export default verb({
     };
     if (operands.length > 0) stage.expect(sizeOf(operands));
     const buckets = new WholeBuckets();
-    for await (const file of operands.length > 0 ? operands : fileRows(stage)) {
+    for await (const file of operands.length > 0 ? operands : filesOfRows(stage)) {
       if (file === '-') await write(reader.bytes(process.stdin, null, options.format));
       else {
         stage.refuseRejects(file);
@@ -59,16 +60,9 @@ export default verb({
 });
 
 /** Files named by the rows of standard input. */
-async function* fileRows(stage: Stage): AsyncGenerator<string> {
-  for await (const { number: line, bytes } of stage.rows()) {
-    try {
-      const row = parseRow(bytes);
-      if (row.kind !== 'file') throw new Error(`${wrongKind(row, 'file')}; data is read with 'cat -'`);
-      yield row.file;
-    } catch (error) {
-      stage.reject({ as: 'row', file: null, line, reason: (error as Error).message }, bytes);
-    }
-  }
+async function* filesOfRows(stage: Stage): AsyncGenerator<string> {
+  for await (const { row } of fileRows(stage, { whole: true, hint: () => "; data is read with 'cat -'" }))
+    yield row.file;
 }
 
 function sizeOf(files: string[]): number {

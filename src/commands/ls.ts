@@ -2,6 +2,7 @@ import { KINDS, type Kind, listPath } from '../edge/listing.ts';
 import { noStrangers } from '../edge/spool.ts';
 import { dayOrHour, second } from '../record/moments.ts';
 import { compactTest } from '../record/names.ts';
+import { endRow } from '../record/rows.ts';
 import { describeAt, UsageError } from '../stream/errors.ts';
 import { flag, list, type OptionSpec, seconds, verb } from '../stream/verb.ts';
 
@@ -63,6 +64,7 @@ export default verb({
     ),
     from: moment('--from <time>', 'from this day or hour on (arrival, UTC)'),
     to: moment('--to <time>', 'up to this day or hour, which is not in it'),
+    end: flag('--end', 'close the list with an end row, so that cat can tell a part of it from the whole'),
     kind: list('--kind <kinds>', `only these: ${KINDS.join(', ')}, can, all (default: ${USUAL.join(',')})`, kindsOf),
   },
   async run(stage, paths, options) {
@@ -81,7 +83,7 @@ export default verb({
       try {
         for (const row of listPath(path, { selection, strangers, failed, untold: () => untold++ })) {
           stage.took();
-          await stage.receipt(row);
+          await stage.receipt(options.end ? { ...row, more: true } : row);
         }
       } catch (error) {
         if ((error as NodeJS.ErrnoException).syscall === undefined) throw error; // not of this path
@@ -98,5 +100,6 @@ export default verb({
           : '';
       stage.say(`${path}: ${strangers.other} that are none of ours, left alone${examples}`);
     }
+    if (options.end) await stage.emit(endRow(stage.counts.out!, stage.counts.rejected!));
   },
 });

@@ -81,5 +81,5 @@ export function checkUnknownList(path: string): void {
 /** Writes what stands for each unknown bridge, and how many measurements it was in; takes the place of an earlier list. */
 export function writeUnknownList(path: string, unknown: ReadonlyMap<string, number>): void {
   const lines = [...unknown].sort(([a], [b]) => (a < b ? -1 : 1)).map(([bridge, count]) => `${bridge}\t${count}\n`);
-  replaceFile(path, LIST_HEAD + lines.join(''));
+  replaceFile(path, LIST_HEAD + lines.join(''), `.${process.pid}`);
 }

@@ -1,5 +1,5 @@
 // Plain files, done durably: what is written is fsynced, and so is the folder that names it.
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -18,14 +18,22 @@ import {
   writeSync,
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { describeAt, errno, Failure, Malformed } from '../stream/errors.ts';
+
+/** What a call on an open file throws does not tell which file it was. */
+export function named(path: string, error: unknown): unknown {
+  if (errno(error) !== undefined) (error as NodeJS.ErrnoException).path ??= path;
+  return error;
+}
 
 /** Makes a folder's names durable. */
 export function fsyncFolder(path: string): void {
   const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     fsyncSync(fd);
+  } catch (error) {
+    throw named(path, error);
   } finally {
     closeSync(fd);
   }
@@ -58,14 +66,21 @@ export function writeFileDurably(path: string, content: string | Uint8Array): vo
   try {
     for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
     fsyncSync(fd);
+  } catch (error) {
+    throw named(path, error);
   } finally {
     closeSync(fd);
   }
 }
 
-/** Puts a file in the place of another as one step: a reader sees the old or the new one, whole. */
-export function replaceFile(path: string, content: string | Uint8Array): void {
-  const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
+/**
+ * Puts a file in the place of another as one step: a reader sees the old or the new one, whole. The temporary file
+ * always has the same name, so that the next writer takes away what a killed one left: under a lock only.
+ * @param mark tells the temporary files of writers apart where there is no lock
+ */
+export function replaceFile(path: string, content: string | Uint8Array, mark = ''): void {
+  const temporary = join(dirname(path), `.${basename(path)}${mark}.tmp`);
+  unlinkIfThere(temporary);
   try {
     writeFileDurably(temporary, content);
     renameSync(temporary, path);
@@ -80,7 +95,7 @@ export function unlinkIfThere(path: string): void {
   try {
     unlinkSync(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if (errno(error) !== 'ENOENT') throw error;
   }
 }
 
@@ -93,9 +108,18 @@ export function exists(path: string | Buffer): boolean {
   return lstatOf(path) !== undefined;
 }
 
+/** A small file of ours. */
+export function readWhole(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw named(path, error);
+  }
+}
+
 /** JSON of a file of ours. @throws Error naming the file */
 export function readJsonFile<T>(path: string): T {
-  const text = readFileSync(path, 'utf8');
+  const text = readWhole(path).toString();
   try {
     return JSON.parse(text) as T;
   } catch (error) {
@@ -103,22 +127,27 @@ export function readJsonFile<T>(path: string): T {
   }
 }
 
-/** Moves a name into another folder without ever overwriting; both folders are fsynced. */
+/** Moves a name into another folder without ever overwriting, durably there; the folder it leaves is the caller's to fsync. */
 export function moveWithoutClobber(from: string | Buffer, folder: string, base: Buffer): void {
   const fromBytes = Buffer.from(from);
+  const stat = lstatSync(fromBytes);
   for (let n = 1; ; n++) {
     const name = n === 1 ? base : Buffer.concat([base, Buffer.from(`~${n}`)]);
     const to = Buffer.concat([Buffer.from(`${folder}/`), name]);
-    if (exists(to)) continue;
-    if (lstatSync(fromBytes).isFile()) {
-      linkSync(fromBytes, to);
+    const there = lstatOf(to);
+    // One that a killed run had linked already needs its old name taken away alone.
+    const linked = stat.isFile() && there?.dev === stat.dev && there.ino === stat.ino;
+    if (there && !linked) continue;
+    if (stat.isFile()) {
+      if (!linked) linkSync(fromBytes, to);
+      fsyncFolder(folder); // the new name is safe before the old one goes
       unlinkSync(fromBytes);
     } else {
       renameSync(fromBytes, to); // a link or a folder cannot be hard-linked; the packer's lock guards the gap
+      fsyncFolder(folder);
     }
-    break;
+    return;
   }
-  fsyncFolder(folder);
 }
 
 /** Which file a path meant when it was read: enough to tell whether it still is the same. */
@@ -169,6 +198,8 @@ export async function readRegularFile(path: string, max: number): Promise<FileRe
     }
     const { dev, ino, size, mtimeNs } = before;
     return { bytes, identity: { dev, ino, size, mtimeNs } };
+  } catch (error) {
+    throw named(path, error);
   } finally {
     await handle.close();
   }
@@ -270,6 +301,8 @@ export function readRange(path: string, offset: number, length: number): Buffer 
       done += n;
     }
     return bytes;
+  } catch (error) {
+    throw named(path, error);
   } finally {
     closeSync(fd);
   }

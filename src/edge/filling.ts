@@ -3,10 +3,10 @@ import { createHash } from 'node:crypto';
 import { rmSync, type Stats } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { nameFault } from '../record/buckets.ts';
-import { parseRow, wrongKind } from '../record/rows.ts';
 import { Failure } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
 import { Bucket, bucketBefore, digestOwn, type Placed, type Refusal, type Source } from './buckets.ts';
+import { fileRows } from './filerows.ts';
 import { exists, type FileDigest, failAt, lstatOf, makeFolder, unlinkIfThere } from './files.ts';
 import { describeFile } from './listing.ts';
 import { tryLock } from './lock.ts';
@@ -157,12 +157,11 @@ function tellYoung(stage: Stage, { settleMs }: Filling): void {
 /** Moves the reports that file rows of standard input name. */
 export async function fillFromRows(stage: Stage, how: Filling): Promise<void> {
   await filling(stage, how, async (filler) => {
-    for await (const { number: line, bytes } of stage.rows()) {
-      let path: string;
-      try {
-        path = reportOf(bytes);
-      } catch (error) {
-        stage.reject({ as: 'row', file: null, line, reason: (error as Error).message }, bytes);
+    // What is not listed stays where it is for the next run, so that a part of a list does no harm.
+    for await (const { row, line, bytes } of fileRows(stage, { whole: false, hint: () => '' })) {
+      const { file: path, holds = 'report' } = row;
+      if (holds !== 'report') {
+        stage.reject({ as: 'row', file: null, line, reason: `${path}: a ${holds}, and no report` }, bytes);
         continue;
       }
       const stat = lookAt(path);
@@ -176,14 +175,6 @@ export async function fillFromRows(stage: Stage, how: Filling): Promise<void> {
     }
   });
   tellYoung(stage, how);
-}
-
-/** The path in a file row of a report. @throws Error for other rows */
-function reportOf(bytes: Buffer): string {
-  const row = parseRow(bytes);
-  if (row.kind !== 'file') throw new Error(wrongKind(row, 'file'));
-  if (row.holds !== undefined && row.holds !== 'report') throw new Error(`${row.file}: a ${row.holds}, and no report`);
-  return row.file;
 }
 
 /** Moves the reports of a folder on another host. */

@@ -139,8 +139,14 @@ export class IndexDb {
         .immediate();
     } catch (error) {
       this.#reports.clear(); // ids of a transaction that did not happen
-      throw error;
+      throw this.#named(error);
     }
+  }
+
+  /** SQLite does not tell which file it could not read or write. */
+  #named(error: unknown): unknown {
+    const { code, message } = error as { code?: string; message: string };
+    return code?.startsWith('SQLITE_') ? new Failure(`${this.path}: ${message}`) : error;
   }
 
   /** Key of a can of a later generation of the same bucket; undefined where there is none. */
@@ -454,10 +460,14 @@ export function openIndex(path: string): Database.Database {
 
 function openToWrite(path: string): Database.Database {
   const db = open(path, 'write');
-  if (statSync(path).size === 0) {
+  // SQLite is asked, and not the size of the file: one whose making was killed is empty once it is opened.
+  const isEmpty = () => {
+    const known = db.pragma('application_id', { simple: true }) !== 0;
+    return !known && db.prepare('SELECT count(*) FROM sqlite_master').pluck().get() === 0;
+  };
+  if (isEmpty()) {
     db.transaction(() => {
-      // Another process may have made it between our look and our lock.
-      if (db.prepare('SELECT count(*) FROM sqlite_master').pluck().get() === 0) createTables(db);
+      if (isEmpty()) createTables(db); // unless another process made it between our look and our lock
     }).immediate();
   }
   checkFormat(db, path);

@@ -2,6 +2,7 @@
 // file: an empty one under BEGIN EXCLUSIVE is a lock that goes with the process, also by SIGKILL.
 import { basename, dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
+import { exists } from './files.ts';
 
 export interface Lock {
   release(): void;
@@ -17,7 +18,7 @@ export function tryLock(path: string, waitMs = 0, mustExist = false): Lock | und
   try {
     db = new Database(path, { timeout: waitMs, fileMustExist: mustExist });
   } catch (error) {
-    if (mustExist && (error as { code?: string }).code === 'SQLITE_CANTOPEN') return undefined;
+    if (mustExist && !exists(path)) return undefined;
     throw new Error(`${path}: cannot be opened as a lock: ${(error as Error).message}`);
   }
   try {

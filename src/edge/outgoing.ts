@@ -6,7 +6,7 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { hourFolder, parseCanName } from '../record/names.ts';
 import { describe, errno, Failure, Malformed } from '../stream/errors.ts';
-import { exists, fsyncFolder, makeFolder, readJsonFile, replaceFile, writeFileDurably } from './files.ts';
+import { exists, fsyncFolder, makeFolder, named, readJsonFile, replaceFile, writeFileDurably } from './files.ts';
 import { type Lock, tryLock } from './lock.ts';
 
 /** Where a can may lie, from its making to its end. */
@@ -173,9 +173,13 @@ export class Outgoing {
     return target;
   }
 
-  /** Throws away what an interrupted run was building. Under the packer's lock only. */
-  cleanBuilding(): void {
+  /**
+   * Throws away what an interrupted run was building, and gives its disk space back. Under the packer's lock only.
+   * @param own leaves what was cleared: the stages of this run may be at it
+   */
+  cleanBuilding(own = false): void {
     for (const name of readdirSync(this.folder('building'))) {
+      if (own && name.endsWith('.gone')) continue;
       rmSync(join(this.folder('building'), name), { recursive: true, force: true });
     }
   }
@@ -376,12 +380,16 @@ export async function digestFile(path: string): Promise<{ bytes: number; sha256:
   const sha = createHash('sha256');
   const md5 = createHash('md5');
   let bytes = 0;
-  const { size } = await stat(path);
-  const highWaterMark = Math.min(Math.max(size, 4096), 1024 * 1024); // a buffer of a megabyte for each small file costs more than its digest
-  for await (const chunk of createReadStream(path, { highWaterMark })) {
-    sha.update(chunk as Buffer);
-    md5.update(chunk as Buffer);
-    bytes += (chunk as Buffer).length;
+  try {
+    const { size } = await stat(path);
+    const highWaterMark = Math.min(Math.max(size, 4096), 1024 * 1024); // a buffer of a megabyte for each small file costs more than its digest
+    for await (const chunk of createReadStream(path, { highWaterMark })) {
+      sha.update(chunk as Buffer);
+      md5.update(chunk as Buffer);
+      bytes += (chunk as Buffer).length;
+    }
+  } catch (error) {
+    throw named(path, error);
   }
   return { bytes, sha256: sha.digest('hex'), md5: md5.digest('hex') };
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { lineHash, sha256 } from '../record/identity.ts';
 import { JSONL_EXT, keyFolder, POSTCAN_EXT, parseCanName } from '../record/names.ts';
 import { orderedMap } from '../stream/ordered.ts';
+import { named } from './files.ts';
 import { MemberWriter, memberOf, type Segment, segment, segmentSync } from './gzip.ts';
 import type { CanFile, IndexRow } from './outgoing.ts';
 import { TAR_END, TarFrame } from './tar.ts';
@@ -181,25 +182,39 @@ function fitsAlone<O>(batch: Batch<O>, maxBytes: number): boolean {
 /** A file being written, with its digests. */
 class HashedFile {
   bytes = 0;
+  #path: string;
   #handle: FileHandle;
   #sha: Hash = createHash('sha256');
   #md5: Hash = createHash('md5');
 
-  constructor(handle: FileHandle) {
+  private constructor(path: string, handle: FileHandle) {
+    this.#path = path;
     this.#handle = handle;
+  }
+
+  static async create(path: string): Promise<HashedFile> {
+    return new HashedFile(path, await open(path, 'wx', 0o644));
   }
 
   async write(bytes: Buffer): Promise<void> {
     this.#sha.update(bytes);
     this.#md5.update(bytes);
     this.bytes += bytes.length;
-    for (let done = 0; done < bytes.length; ) done += (await this.#handle.write(bytes, done)).bytesWritten;
+    try {
+      for (let done = 0; done < bytes.length; ) done += (await this.#handle.write(bytes, done)).bytesWritten;
+    } catch (error) {
+      throw named(this.#path, error);
+    }
   }
 
   /** fsync and close; after a failed fsync the file is never tried again. */
   async finish(): Promise<{ bytes: number; sha256: string; md5: string }> {
-    await this.#handle.sync();
-    await this.#handle.close();
+    try {
+      await this.#handle.sync();
+      await this.#handle.close();
+    } catch (error) {
+      throw named(this.#path, error);
+    }
     return { bytes: this.bytes, sha256: this.#sha.digest('hex'), md5: this.#md5.digest('hex') };
   }
 
@@ -230,8 +245,7 @@ class CanWriter<O> {
   static async create<O>(building: string, name: string | undefined): Promise<CanWriter<O>> {
     const dir = join(building, name ?? `unnamed-${unnamed++}`);
     await mkdir(dir);
-    const file = async (ext: string) =>
-      new HashedFile(await open(join(dir, `${name ?? 'unnamed'}${ext}`), 'wx', 0o644));
+    const file = (ext: string) => HashedFile.create(join(dir, `${name ?? 'unnamed'}${ext}`));
     return new CanWriter<O>(building, name, dir, await file(POSTCAN_EXT), await file(JSONL_EXT));
   }
 

@@ -22,7 +22,7 @@ export async function packRows(
     throw new Failure(`${outgoing.path} is kept for posts of a spool: use another folder for rows`);
   const packer = new RowPacker(outgoing, stage);
   try {
-    await giveCans(stage, await packer.recover());
+    await packer.recover();
     const { came, end } = await takeRows(stage, packer);
     if (!end && wanted) {
       throw new Failure(
@@ -38,6 +38,7 @@ export async function packRows(
     await giveCans(stage, packer.pack({ ...settings, class: zone, sanitised, whole, leftOut: end?.left_out ?? {} }));
   } finally {
     packer.abandon();
+    await giveCans(stage, [...packer.left()]); // also where nothing new could be made
   }
 }
 

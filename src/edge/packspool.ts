@@ -1,9 +1,9 @@
 // One run over a spool: what an interrupted run left, then the posts that the rows name, then the strays.
 import { statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { parseRow, wrongKind } from '../record/rows.ts';
 import { describeAt } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
+import { fileRows } from './filerows.ts';
 import { HourPacker, type ListedPost } from './hourcans.ts';
 import type { CanRow, Outgoing } from './outgoing.ts';
 import { postOfPath, sweepStrays } from './spool.ts';
@@ -26,8 +26,13 @@ export async function packSpool(
 ): Promise<void> {
   outgoing.dedicate({ host: settings.host, class: 'as-received' });
   const packer = new HourPacker(outgoing, spool, { ...settings, maxPost: stage.maxLine }, stage);
-  await giveCans(stage, await packer.recover());
-  for await (const { folder, posts } of groupPosts(stage, spool)) await giveCans(stage, packer.pack(folder, posts));
+  try {
+    await giveCans(stage, await packer.recover());
+    for await (const { folder, posts } of groupPosts(stage, spool)) await giveCans(stage, packer.pack(folder, posts));
+  } catch (error) {
+    outgoing.cleanBuilding(true);
+    throw error;
+  }
   if (packer.missed > 0)
     stage.say(`${packer.missed} posts are gone since they were listed, while another postcan was at work here`);
   const failed = (path: string, error: unknown) => stage.finding(path, describeAt(path, error));
@@ -47,11 +52,10 @@ export async function giveCans(stage: Stage, rows: AsyncIterable<CanRow> | CanRo
 async function* groupPosts(stage: Stage, spool: string): AsyncGenerator<{ folder: string; posts: ListedPost[] }> {
   const isSpool = memo((path: string) => isSameFolder(path, spool));
   let group: { folder: string; posts: ListedPost[] } | undefined;
-  for await (const { number: line, bytes } of stage.rows()) {
+  // What is not listed stays where it is for the next run, so that a part of a list does no harm.
+  const hint = (kind: string) => (kind === 'measurement' ? ' (--rows packs those)' : '');
+  for await (const { row, line, bytes } of fileRows(stage, { whole: false, hint })) {
     try {
-      const row = parseRow(bytes);
-      if (row.kind === 'measurement') throw new Error(`${wrongKind(row, 'file')} (--rows packs those)`);
-      if (row.kind !== 'file') throw new Error(wrongKind(row, 'file'));
       const post = postOfPath(row.file);
       if (!post) throw new Error(`${row.file}: not <hour>_<cc>_<test>/<uid>.post`);
       if (!isSpool(dirname(dirname(row.file)))) throw new Error(`${row.file}: not in --spool ${spool}`);

@@ -11,7 +11,7 @@ import { type MeasurementRow, parseRow, ROW_DEPTH } from '../record/rows.ts';
 import { Failure } from '../stream/errors.ts';
 import { splitLines } from '../stream/lines.ts';
 import { commitCan, leftCans, type Reporter, sealCan } from './commit.ts';
-import { replaceFile } from './files.ts';
+import { named, replaceFile } from './files.ts';
 import {
   type CanFile,
   type CanRow,
@@ -59,8 +59,8 @@ export class RowPacker {
   #waiting = new Map<string, Buffer[]>();
   #held = 0;
   #groups = new Map<string, Group>();
-  /** Cans that waited and were given before. */
-  #given = new Set<string>();
+  /** Cans that an earlier run left. */
+  #left = new Map<string, CanRow>();
   /** Groups with rows that came from no bucket. */
   #loose = new Set<string>();
   /** Bucket → measurements. */
@@ -73,18 +73,26 @@ export class RowPacker {
     this.#spill = join(outgoing.folder('building'), 'spill');
   }
 
-  /** Throws away what an interrupted run was building, and gives the cans that wait. */
-  async recover(): Promise<CanRow[]> {
+  /** Throws away what an interrupted run was building, and looks for the cans that it left. */
+  async recover(): Promise<void> {
     this.#outgoing.cleanBuilding();
     await mkdir(this.#spill);
-    const rows: CanRow[] = [];
     const damaged = (can: string, reason: string) => this.#report.finding(can, reason);
     for (const { folder, manifest } of leftCans(this.#outgoing, this.#report, damaged)) {
-      if (folder.state === 'held') continue;
-      rows.push(canRow(folder, manifest));
-      this.#given.add(folder.can);
+      if (folder.state !== 'held') this.#left.set(folder.can, canRow(folder, manifest));
     }
-    return rows;
+  }
+
+  /**
+   * Gives the cans that an earlier run left. What is given, another process may be at; so a can that is packed again
+   * waits until it is, or one of the two would find it locked.
+   */
+  *left(meant = (_group: string, _can: string) => true): Generator<CanRow> {
+    for (const [can, row] of this.#left) {
+      if (!meant(can.slice(0, can.indexOf('.')), can)) continue;
+      this.#left.delete(can);
+      yield row;
+    }
   }
 
   /** Takes one row. @param bytes its line, as it came */
@@ -105,9 +113,12 @@ export class RowPacker {
   /** One file is open at a time, however many groups there are. */
   #flush(): void {
     for (const [key, rows] of this.#waiting) {
-      const fd = openSync(join(this.#spill, key), 'a');
+      const path = join(this.#spill, key);
+      const fd = openSync(path, 'a');
       try {
         for (const bytes of rows) for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+      } catch (error) {
+        throw named(path, error);
       } finally {
         closeSync(fd);
       }
@@ -119,16 +130,16 @@ export class RowPacker {
   /** Packs group by group; call it when the stream has come to its proper end. */
   async *pack(options: RowPackOptions): AsyncGenerator<CanRow> {
     this.#flush();
+    yield* this.left((group) => !this.#groups.has(group));
     for (const [key, group] of [...this.#groups].sort(([a], [b]) => (a < b ? -1 : 1))) {
       yield* this.#packGroup(key, group, options);
       rmSync(join(this.#spill, key));
     }
-    this.abandon();
   }
 
   /** Gives the disk space back. */
   abandon(): void {
-    rmSync(this.#spill, { recursive: true, force: true });
+    this.#outgoing.cleanBuilding(true);
   }
 
   async *#packGroup(key: string, group: Group, options: RowPackOptions): AsyncGenerator<CanRow> {
@@ -161,9 +172,11 @@ export class RowPacker {
     const generation: Generation = { id, cans, made: this.#made, bucket: this.#bucketOf(key, group) };
     if (generation.bucket !== null && options.whole.includes(generation.bucket))
       generation.whole = this.#wholeBucket(group.day, options.leftOut[generation.bucket] ?? 0);
+    yield* this.left((of, can) => of === key && !cans.includes(can));
     for (const manifest of manifests) {
-      const { row, kept } = this.#commit({ ...manifest, generation });
-      if (!kept || !this.#given.has(row.can)) yield row;
+      const row = this.#commit({ ...manifest, generation });
+      this.#left.delete(row.can);
+      yield row;
     }
   }
 
@@ -177,15 +190,15 @@ export class RowPacker {
   }
 
   /** The same rows may have been packed before: a can that waits still is kept, and one that is indexed goes. */
-  #commit(manifest: Manifest): { row: CanRow; kept: boolean } {
+  #commit(manifest: Manifest): CanRow {
     const taken = takeCan(this.#outgoing, manifest.can);
     if (taken === 'busy') throw new Failure(`${manifest.can}: another process is at it`);
-    if (taken === 'gone') return { row: commitCan(this.#outgoing, manifest), kept: false };
+    if (taken === 'gone') return commitCan(this.#outgoing, manifest);
     const { folder, lock } = taken;
     try {
       if (folder.state === 'indexed') {
         rmSync(folder.retire(), { recursive: true, force: true });
-        return { row: commitCan(this.#outgoing, manifest), kept: false };
+        return commitCan(this.#outgoing, manifest);
       }
       const known = folder.manifest();
       if (known.generation?.id !== manifest.generation?.id || known.class !== manifest.class) {
@@ -196,7 +209,7 @@ export class RowPacker {
       // It is of today again: an older run's rows must not take its place.
       replaceFile(folder.file('can.json'), `${JSON.stringify({ ...known, generation: manifest.generation })}\n`);
       rmSync(join(this.#outgoing.folder('building'), manifest.can), { recursive: true, force: true });
-      return { row: canRow(folder, known), kept: true };
+      return canRow(folder, known);
     } finally {
       lock.release();
     }

@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { compareKeys } from '../record/names.ts';
 import { errno, Failure, Malformed } from '../stream/errors.ts';
-import { exists, fsyncFolder, lstatOf, makeFolder, readRange, unlinkIfThere } from './files.ts';
+import { exists, fsyncFolder, lstatOf, makeFolder, named, readRange, unlinkIfThere } from './files.ts';
 import { digestFile } from './outgoing.ts';
 import type { PutResult, Store, StoredFile, StoredObject } from './store.ts';
 
@@ -43,7 +43,7 @@ export class FolderStore implements Store {
       if (!(await holds(temporary, file))) throw new Failure(`${target}: read back other bytes than were stored`);
       linkSync(temporary, target); // unlike rename, it never takes the place of a file
     } catch (error) {
-      if (errno(error) !== 'EEXIST') throw error;
+      if (errno(error) !== 'EEXIST') throw named(target, error);
       if (!(await holds(target, file))) return 'other';
       // Who put it there may have died before it was durable.
       await sync(target);
@@ -139,6 +139,8 @@ async function sync(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
     await handle.sync();
+  } catch (error) {
+    throw named(path, error);
   } finally {
     await handle.close();
   }

@@ -35,6 +35,8 @@ export interface FileRow {
   bytes?: number;
   /** Its member `kind`: post, jsonl, report … */
   holds?: string;
+  /** Another row of the list follows, or its end row. */
+  more?: true;
 }
 
 export interface OtherRow {
@@ -71,7 +73,7 @@ export function endRow(rows: number, rejected: number, more: Omit<EndRow, 'kind'
  * Reads one row. @throws JsonError for what is not JSON, Error for a row of a known kind that is not well formed
  */
 export function parseRow(bytes: Buffer, maxDepth = ROW_DEPTH): MeasurementRow | EndRow | FileRow | OtherRow {
-  const { value, lineFeed } = readJson(bytes, { maxDepth, names: ['bytes', 'kind'], first: PREFIX.length });
+  const { value, lineFeed } = readJson(bytes, { maxDepth, names: ['bytes', 'kind', 'more'], first: PREFIX.length });
   if (value.type !== 'object') throw new Error('a row is a JSON object');
   if (lineFeed) throw new Error('a row stands on one line');
   const members = value.members!;
@@ -178,6 +180,7 @@ function parseFile(bytes: Buffer, row: Value): FileRow {
   if (Number.isSafeInteger(count) && count >= 0) row_.bytes = count;
   const holds = stringOf(bytes, member(row, 'kind'));
   if (holds !== undefined) row_.holds = holds;
+  if (member(row, 'more')?.type === 'true') row_.more = true;
   return row_;
 }
 

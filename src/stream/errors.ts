@@ -1,4 +1,5 @@
 // The one table of exit codes. Only main exits; everything else throws or counts.
+import { constants } from 'node:os';
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, rejects: 3 } as const;
 
@@ -48,8 +49,8 @@ const ERRNO: Record<string, string> = {
 /** What went wrong, without stack; who prints it makes it printable. */
 export function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const { code, path } = error as NodeJS.ErrnoException;
-  const known = code === undefined ? undefined : ERRNO[code];
+  const { path } = error as NodeJS.ErrnoException;
+  const known = ERRNO[errno(error) ?? ''];
   if (known) return path ? `${path}: ${known}` : known;
   return error.message || error.name;
 }
@@ -59,8 +60,12 @@ export function describeAt(path: string | null, error: unknown): string {
   return describe(error).replace(`${path}: `, '');
 }
 
+/** The system's name of an error; node itself does not know some, EDQUOT among them. */
 export function errno(error: unknown): string | undefined {
-  return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  if (!(error instanceof Error)) return undefined;
+  const { code, errno: number = 0 } = error as NodeJS.ErrnoException;
+  if (code !== 'UNKNOWN' && !code?.startsWith('Unknown system error')) return code;
+  return Object.entries(constants.errno).find(([, known]) => known === -number)?.[0] ?? code;
 }
 
 /** Text that is safe on a terminal and stays on one line: a file name may hold anything. */

@@ -1,0 +1,98 @@
+// Killed at any system call that changes something, and run again: nothing lost, nothing twice. Made to fail there
+// instead: a clear error, and a second run that completes.
+import type { Test } from 'tap';
+import { chosenOf, count, EVERY_FAILURE, ONLY, places, random, tracedTest, WHOLE } from './campaign.ts';
+import { sample, spread } from './place.ts';
+import { errorsOf, type Point, pointsOf, tell } from './points.ts';
+import { archive, bucket, generations, hourly, type Stock, strays } from './scenarios.ts';
+import { large, SMALL } from './spools.ts';
+import { fail, kill } from './trials.ts';
+
+/** Prepared places, and the points of every process that changes something. */
+async function prepare(t: Test, stock: Stock) {
+  const all = await places(t, (place) => stock.prepare(place));
+  const scenario = await stock.scenario(all[0]!);
+  const points: Point[] = [];
+  for (const [verb] of scenario.commands) points.push(...(await pointsOf(all[0]!, scenario, verb)));
+  return { all, scenario, points };
+}
+
+/** Points at which a kill was not survived once: always tried. */
+const ONCE_BROKEN = [
+  /postcan at rename outgoing\/names\/\S+\.tmp$/, // its temporary file stayed for ever
+  /index at fsync jsonl\.sqlite$/, // half an index was taken for somebody else's database
+];
+
+const EVERY = Number.POSITIVE_INFINITY;
+
+interface Tries {
+  /** Of the whole, and of a few where time is short. */
+  whole?: number;
+  few: number;
+  meant?: (point: Point) => boolean;
+}
+
+async function killAll(t: Test, stock: Stock, { whole = EVERY, few, meant = () => true }: Tries): Promise<void> {
+  const { all, scenario, points } = await prepare(t, stock);
+  const changing = points.filter((point) => point.does !== 'reads' && meant(point));
+  const always = changing.filter((point) => ONCE_BROKEN.some((form) => form.test(tell(point))));
+  const chosen = [
+    ...new Set([...(ONLY === undefined ? always : []), ...chosenOf(changing, WHOLE ? whole : few, tell)]),
+  ];
+  let killed = 0;
+  let losses = 0;
+  await spread(all, chosen, async (place, point) => {
+    const faults = await kill(place, scenario, point);
+    if (faults === 'not reached') return void t.comment(`not reached: ${tell(point)}`);
+    killed++;
+    losses += faults.length;
+    t.same(faults, [], tell(point));
+  });
+  count('kill_points', killed);
+  count('losses', losses);
+  t.ok(killed >= chosen.length * 0.9, `killed at ${killed} of ${changing.length} points`);
+}
+
+tracedTest('a small spool, killed', (t) => killAll(t, hourly(SMALL), { few: 8 }));
+
+tracedTest('a large spool, killed', (t) => killAll(t, hourly(large(random)), { whole: 100, few: 1 }));
+
+tracedTest('a spool with a stray, killed', (t) =>
+  killAll(t, strays(SMALL), { few: 1, meant: ({ path }) => /strays|xxx/.test(path) }),
+);
+
+tracedTest('a new generation of a bucket, killed', (t) => killAll(t, generations(), { few: 4 }));
+
+tracedTest('an archive that is renamed, killed', (t) => killAll(t, archive(), { few: 5 }));
+
+tracedTest('a bucket that is filled, killed', (t) => killAll(t, bucket(), { few: 5 }));
+
+async function failAll(t: Test, stock: Stock, few: number): Promise<void> {
+  const { all, scenario, points } = await prepare(t, stock);
+  // At every point one failure, or with CANNERY_FAULTS=all-failures every one that can be.
+  const errorsAt = (point: Point) =>
+    EVERY_FAILURE || ONLY !== undefined ? errorsOf(point) : sample(errorsOf(point), 1, random);
+  const trials = points.flatMap((point) => errorsAt(point).map((error) => ({ point, error })));
+  const nameOf = ({ point, error }: { point: Point; error: string }) => `${error}: ${tell(point)}`;
+  const chosen = chosenOf(trials, WHOLE ? EVERY : few, nameOf);
+  let failed = 0;
+  let losses = 0;
+  await spread(all, chosen, async (place, trial) => {
+    const faults = await fail(place, scenario, trial.point, trial.error);
+    if (faults === 'not reached') return void t.comment(`not reached: ${nameOf(trial)}`);
+    failed++;
+    losses += faults.length;
+    t.same(faults, [], nameOf(trial));
+  });
+  count('failures', failed);
+  count('losses', losses);
+  t.ok(failed >= chosen.length * 0.9, `${failed} failures at ${points.length} points`);
+}
+
+tracedTest('a small spool, with system calls that fail', (t) => failAll(t, hourly(SMALL), 8));
+
+tracedTest('a new generation of a bucket, with system calls that fail', (t) => failAll(t, generations(), 3));
+
+tracedTest('an archive that is renamed, with system calls that fail', (t) => failAll(t, archive(), 4));
+
+tracedTest('a bucket that is filled, with system calls that fail', (t) => failAll(t, bucket(), 4));

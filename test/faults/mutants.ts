@@ -1,0 +1,69 @@
+// Cannery made wrong on purpose: the harness must catch each of these orders. Built from a copy of the sources in
+// which one passage is another, so that the program itself has no hook for tests.
+import { spawnSync } from 'node:child_process';
+import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { folder, ROOT } from '../lib.ts';
+
+type Change = [file: string, passage: string, other: string];
+
+const KEEPS_NAMES = 'for (const name of this.#ledger(group.hour)) see(name);';
+
+export const MUTANTS = {
+  'posts are removed before their can is ready': [
+    [
+      'edge/hourcans.ts',
+      'this.#outgoing.useName(group.hour, built.can);',
+      'this.#removePosts(folder, built.items.map((item) => item.origin)); this.#outgoing.useName(group.hour, built.can);',
+    ],
+  ],
+  'counters begin again': [['edge/outgoing.ts', KEEPS_NAMES, '']],
+  'counters begin again, and the store is written over': [
+    ['edge/outgoing.ts', KEEPS_NAMES, ''],
+    [
+      'edge/store-folder.ts',
+      'linkSync(temporary, target);',
+      "(await import('node:fs')).renameSync(temporary, target);",
+    ],
+  ],
+  'the files of a can are not fsynced': [['edge/pack.ts', 'await this.#handle.sync();', '']],
+  'the move to ready is not fsynced': [
+    ['edge/outgoing.ts', 'fsyncFolder(this.folder(to));\n    fsyncFolder(this.folder(from));', ''],
+  ],
+  'posts of a can that was ready are not looked for': [['edge/hourcans.ts', 'await this.#finishPosts(manifest);', '']],
+  'a can is sent before it is in the store': [
+    ['edge/sender.ts', 'const rotten =', "if (state === 'ready') folder.move('sent');\n  const rotten ="],
+    ['edge/sender.ts', "folder.move('sent');\n    folder.outgoing.noteUpload();", ''],
+  ],
+  'the store is not fsynced': [['edge/store-folder.ts', 'await sync(temporary);', '']],
+  'a can is indexed before its rows are': [
+    [
+      'edge/indexer.ts',
+      'const { superseded, outdated }',
+      "folder.move('indexed');\n    const { superseded, outdated }",
+    ],
+    ['edge/indexer.ts', "their own locks; the index knows them already.\n    folder.move('indexed');", ''],
+  ],
+  'the index is not fsynced': [['edge/index-db.ts', 'synchronous = FULL', 'synchronous = OFF']],
+} satisfies Record<string, Change[]>;
+
+export type Mutant = keyof typeof MUTANTS;
+
+/** Builds a mutant. @returns the folder of the program */
+export function build(t: Test, mutant: Mutant): string {
+  const program = folder(t);
+  for (const part of ['bin', 'src', 'build.mjs', 'wasm.mjs', 'package.json'])
+    cpSync(join(ROOT, part), join(program, part), { recursive: true });
+  symlinkSync(join(ROOT, 'node_modules'), join(program, 'node_modules'));
+  for (const [file, passage, other] of MUTANTS[mutant] as Change[]) {
+    const path = join(program, 'src', file);
+    const text = readFileSync(path, 'utf8');
+    const at = text.indexOf(passage);
+    if (at === -1) throw new Error(`${file} has no longer: ${passage}`);
+    writeFileSync(path, text.slice(0, at) + other + text.slice(at + passage.length));
+  }
+  const built = spawnSync(process.execPath, ['build.mjs'], { cwd: program });
+  if (built.status !== 0) throw new Error(`${mutant}: ${built.stderr}`);
+  return program;
+}
