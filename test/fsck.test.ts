@@ -83,7 +83,7 @@ async function check(cwd: string, settings: Partial<FsckSettings> = {}): Promise
   };
   const store = await openStore(join(cwd, 'store'), { attempts: 1 });
   const usual: FsckSettings = {
-    ...{ store, storeName: store.name, index: join(cwd, 'jsonl.sqlite'), outgoing: undefined },
+    ...{ store, storeName: store.name, endpoint: undefined, index: join(cwd, 'jsonl.sqlite'), outgoing: undefined },
     ...{ rebuild: undefined, rowClass: undefined },
     ...{ deep: true, superseded: false, sample: 1, seed: '0', maxDepth: 500, jobs: 2, after: '', until: undefined },
   };

@@ -53,7 +53,8 @@ export default verb({
     if (options.index === undefined && options.rebuild === undefined) throw new UsageError('--index is missing');
     const store = await openStore(spec, { attempts, onRetry: (message) => stage.say(message) });
     try {
-      await new Fsck(stage, { ...options, store, storeName: storeName(indexedAs ?? spec), after }).run();
+      const endpoint = indexedAs === undefined ? (await store.place()).endpoint : undefined;
+      await new Fsck(stage, { ...options, store, storeName: storeName(indexedAs ?? spec), endpoint, after }).run();
     } finally {
       store.close();
     }

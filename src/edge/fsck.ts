@@ -21,6 +21,8 @@ export interface FsckSettings {
   store: Store;
   /** What index and outgoing folder call the store. */
   storeName: string;
+  /** The server that the outgoing folder must be kept for; undefined for any. */
+  endpoint: string | undefined;
   index: string | undefined;
   outgoing: string | undefined;
   /** A new index to make; everything is read then, as with `deep`. */
@@ -86,7 +88,7 @@ export class Fsck {
   constructor(stage: Stage, settings: FsckSettings) {
     this.#stage = stage;
     this.#settings = settings;
-    const { store, storeName, index, outgoing, maxDepth, seed, sample } = settings;
+    const { store, storeName, endpoint, index, outgoing, maxDepth, seed, sample } = settings;
     const { maxLine } = stage;
     this.#reader = new CanReader(stage, store, { maxLine, maxDepth });
     this.#sampler = new CanSampler(stage, store, { lines: sample, seed, maxLine });
@@ -94,7 +96,7 @@ export class Fsck {
     if (outgoing === undefined) return;
     if (!exists(outgoing)) throw new Failure(`${outgoing}: no such folder`);
     this.#outgoing = new Outgoing(outgoing);
-    this.#outgoing.check({ store: storeName });
+    this.#outgoing.check({ store: storeName, ...(endpoint !== undefined && { endpoint }) });
   }
 
   async run(): Promise<void> {

@@ -40,6 +40,14 @@ for (const prefix of ['', '/some/pre fix']) {
 
     const well = await fsck(cwd, store, '--index jsonl.sqlite --outgoing outgoing --deep --stats', env);
     t.match({ code: well.code, out: well.out, ...stats(well) }, { code: 0, out: '', in: 8, lines: 24, posts: 24 });
+    const relay = await Relay.make(t, server().endpoint, () => 'pass');
+    const elsewhere = bucket.env({ AWS_ENDPOINT_URL_S3: relay.endpoint });
+    const other = await fsck(cwd, store, '--index jsonl.sqlite --outgoing outgoing', elsewhere);
+    t.equal(other.code, 1);
+    t.match(other.err, /^cannery fsck: .*outgoing is kept for endpoint '.*use another folder\n$/);
+    t.same(relay.seen, [], 'a bucket of this name on another server is another store');
+    const asMirror = `--indexed-as '${store}' --index jsonl.sqlite --outgoing outgoing`;
+    t.match(await fsck(cwd, store, asMirror, elsewhere), { code: 0, out: '' }, 'it may be a mirror of it');
     const usual = await fsck(cwd, store, '--index jsonl.sqlite', env);
     t.same([usual.code, usual.out, usual.err], [0, '', '']);
 
