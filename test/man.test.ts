@@ -368,8 +368,11 @@ function everything(t: Test) {
   writeFileSync(join(cwd, 'raw/2016-08-02/other.json'), '');
   const [finding, bucket] = run('cannery bucket verify raw', 3);
   const rejects = rows(readFileSync(join(cwd, 'rejects'), 'utf8'));
+  const [superseded] = run('cannery fsck --store store --index jsonl.sqlite --superseded');
+  rmSync(join(cwd, 'store/raw/20240201/10/DE'), { recursive: true });
+  const findings = run('cannery fsck --store store --index jsonl.sqlite', 3);
   return {
-    ...{ backups, entries, finding: finding!, bucket: bucket! },
+    ...{ backups, entries, finding: finding!, bucket: bucket!, superseded: superseded! },
     cwd,
     files,
     measured,
@@ -377,6 +380,7 @@ function everything(t: Test) {
     lines,
     cans,
     rejects,
+    findings,
     purpose: json('outgoing/outgoing.json'),
   };
 }
@@ -389,6 +393,11 @@ t.test('cannery-rows(5) has the members of real rows', (t) => {
   t.same([...keys(end), 'sanitised', 'left_out'].sort(), members('End row'), 'end row');
   t.same(keys(...real.cans), members('Can rows'), 'can rows');
   t.same(keys(...real.rejects), members('Reject rows'), 'reject rows');
+  t.same(keys(real.superseded), members('Superseded rows'), 'superseded rows');
+  t.same(keys(...real.findings), members('Findings of fsck'), 'findings of fsck');
+  const kinds = readFileSync(join(ROOT, 'src/edge/findings.ts'), 'utf8').matchAll(/^ {2}\| '(\w+)'/gm);
+  const told = FORMATS.get('Findings of fsck')!.flatMap((line) => /^\.IP \\fB(\w+)\\fR/.exec(line)?.[1] ?? []);
+  t.same(told.sort(), [...kinds].map(([, kind]) => kind).sort(), 'kinds of findings');
   t.same(keys(...real.backups), members('Backup rows'), 'backup rows');
   t.same(keys(real.bucket), members('Bucket rows'), 'bucket rows');
   t.same(keys(real.finding), members('Finding rows'), 'finding rows');

@@ -31,19 +31,27 @@ export default verb({
       throw new UsageError("--host: letters, digits and '-', as n0");
     if (!rows && !options.end) throw new UsageError('--no-end goes with --rows');
     const outgoing = new Outgoing(to);
-    const locks: (Lock | undefined)[] = [];
+    const locks: Lock[] = [];
+    let waited = false;
+    const take = (path: string, lock: (waitMs: number) => Lock | undefined) => {
+      let taken = lock(0);
+      if (!taken && options.wait > 0) {
+        waited = true;
+        taken = lock(options.wait * 1000);
+      }
+      locks.push(taken ?? busy(path));
+    };
     try {
-      const wait = options.wait * 1000;
       outgoing.prepare();
-      locks.push(outgoing.lockPacker(wait) ?? busy(outgoing.path));
+      take(outgoing.path, (waitMs) => outgoing.lockPacker(waitMs));
       if (rows) await packRows(stage, outgoing, options);
       else {
         const folder = spoolFolder(spool!);
-        locks.push(lockSpool(folder, wait) ?? busy(folder));
-        await packSpool(stage, outgoing, folder, { ...options, host: host! });
+        take(folder, (waitMs) => lockSpool(folder, waitMs));
+        await packSpool(stage, outgoing, folder, { ...options, host: host!, waited });
       }
     } finally {
-      for (const lock of locks) lock?.release();
+      for (const lock of locks) lock.release();
     }
   },
 });

@@ -22,7 +22,7 @@ export default verb({
     try {
       await forEachOf(canRows(stage), options.jobs, async ({ row, bytes }) => {
         const { outgoing, can } = locate(row);
-        outgoing.check({ store: store.name });
+        outgoing.check(await store.place());
         const done = await withCan(row, (folder) => sendCan(stage, store, folder, row, options));
         if (done === 'busy') stage.say(`${can}: another process is at it, passed over`);
         else if (done === 'gone') stage.say(`${can}: cleared meanwhile`);

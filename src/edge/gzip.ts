@@ -6,7 +6,7 @@ import zlib from 'node:zlib';
 const deflateRaw = promisify(zlib.deflateRaw) as (b: Uint8Array, o: zlib.ZlibOptions) => Promise<Buffer>;
 
 /** No name, no time, unknown system: the same input gives the same bytes on every machine. */
-const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
+export const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
 
 /** One piece of deflated text, either shared by two members or made for one. */
 export interface Segment {

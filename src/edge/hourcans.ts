@@ -18,6 +18,8 @@ export interface HourPackOptions extends PackOptions {
   /** Largest post, bytes. */
   maxPost: number;
   maxDepth: number;
+  /** Another packer was at work after the posts were listed: those that are gone are no finding. */
+  waited: boolean;
 }
 
 /** Where a packed post came from. */
@@ -43,6 +45,8 @@ export class HourPacker {
   #blocked = new Set<string>();
   /** Posts that are in a can and could not be removed: they must not be packed again. */
   #stuck = new Set<string>();
+  /** Posts that were gone when this packer had waited for another. */
+  missed = 0;
 
   constructor(outgoing: Outgoing, spool: string, options: HourPackOptions, report: Reporter) {
     this.#outgoing = outgoing;
@@ -163,9 +167,13 @@ export class HourPacker {
   }
 
   #unread(folder: string, name: string, path: string, error: unknown): void {
-    if (errno(error) === 'ENOENT' && this.#finished.has(`${folder}/${name}`)) {
-      this.#report.tally('skipped');
-      return;
+    if (errno(error) === 'ENOENT') {
+      const finished = this.#finished.has(`${folder}/${name}`);
+      if (!finished && this.#options.waited) this.missed++;
+      if (finished || this.#options.waited) {
+        this.#report.tally('skipped');
+        return;
+      }
     }
     // Out of descriptors or of disk is no fault of the post.
     if (['EMFILE', 'ENFILE', 'ENOMEM', 'EIO'].includes(errno(error) ?? '')) throw error;

@@ -3,19 +3,19 @@
 // does not tell is kept: the time, in microseconds since the epoch, and the hash.
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import { JSONL_EXT, keyFolder, parseCanName, parseKey, parseUid, timeOf } from '../record/names.ts';
+import { JSONL_EXT, keyFolder, POSTCAN_EXT, parseCanName, parseKey, parseUid, timeOf } from '../record/names.ts';
 import { describe, Failure, Malformed } from '../stream/errors.ts';
-import type { Generation, IndexRow, Manifest } from './outgoing.ts';
+import type { CanFile, Generation, IndexRow, Manifest } from './outgoing.ts';
 
 /** 'cnry' in the file's header, so that no other database is taken for ours. */
 const APPLICATION_ID = 0x636e7279;
 export const SCHEMA_VERSION = 1;
 
 /** line.id = can.id · 2^24 + linenum. */
-const LINES = 2 ** 24;
+export const LINES = 2 ** 24;
 
 /** A line's uid as text. */
-const UID = `coalesce(line.uid_text, strftime('%Y%m%d%H%M%S', line.uid_time / 1000000, 'unixepoch')
+export const UID = `coalesce(line.uid_text, strftime('%Y%m%d%H%M%S', line.uid_time / 1000000, 'unixepoch')
     || printf('.%06d_%s_%s_', line.uid_time % 1000000, can.cc, can.test) || lower(hex(line.uid_hash)))`;
 
 const SCHEMA = `
@@ -24,6 +24,9 @@ CREATE TABLE can (
   store TEXT NOT NULL,
   s3path TEXT NOT NULL,
   sha256 TEXT,
+  bytes INTEGER,
+  postcan_sha256 TEXT,
+  postcan_bytes INTEGER,
   class TEXT NOT NULL,
   cc TEXT,
   test TEXT,
@@ -100,50 +103,7 @@ export class IndexDb {
   /** @throws Failure for a file that is not an index of ours, or of another version */
   constructor(path: string, mode: 'read' | 'write') {
     this.path = path;
-    if (mode === 'read' && !existsSync(path)) throw new Failure(`${path}: no such index`);
-    try {
-      this.#db = open(path, mode);
-      this.#check(mode);
-    } catch (error) {
-      if (error instanceof Failure) throw error;
-      const { code } = error as { code?: string };
-      if (code === 'SQLITE_NOTADB') throw new Failure(`${path}: not a SQLite file`);
-      throw new Failure(`${path}: ${describe(error)}`);
-    }
-  }
-
-  #check(mode: 'read' | 'write'): void {
-    const db = this.#db;
-    if (mode === 'write') this.#create();
-    if (db.pragma('application_id', { simple: true }) !== APPLICATION_ID)
-      throw new Failure(`${this.path}: a database, but not an index of cannery's`);
-    const version = db.pragma('user_version', { simple: true });
-    if (version !== SCHEMA_VERSION)
-      throw new Failure(`${this.path}: schema version ${version}, and this cannery knows ${SCHEMA_VERSION}`);
-    if (mode === 'write') {
-      // better-sqlite3 is built with NORMAL for WAL, which may lose the last commits when power goes.
-      db.pragma('journal_mode = WAL');
-      db.pragma('synchronous = FULL');
-      db.exec('CREATE INDEX IF NOT EXISTS can_grp ON can (grp) WHERE grp IS NOT NULL');
-    }
-    db.pragma('cache_size = -32000');
-    db.pragma('wal_autocheckpoint = 8000'); // 32 MB: fewer copies of pages that change again
-  }
-
-  #create(): void {
-    const db = this.#db;
-    // SQLite is asked, and not the size of the file: one whose making was killed is empty once it is opened.
-    const isEmpty = () => {
-      const known = db.pragma('application_id', { simple: true }) !== 0;
-      return !known && db.prepare('SELECT count(*) FROM sqlite_master').pluck().get() === 0;
-    };
-    if (!isEmpty()) return;
-    db.transaction(() => {
-      if (!isEmpty()) return; // another process made it between our look and our lock
-      db.exec(SCHEMA);
-      db.pragma(`application_id = ${APPLICATION_ID}`);
-      db.pragma(`user_version = ${SCHEMA_VERSION}`);
-    }).immediate();
+    this.#db = mode === 'read' ? openIndex(path) : opening(path, () => openToWrite(path));
   }
 
   #sql(text: string): Database.Statement {
@@ -202,14 +162,14 @@ export class IndexDb {
 
   /** A can that came too late: known, and without lines. */
   #insertOutdated(store: string, manifest: Manifest): void {
-    const { s3path, sha256 } = jsonlFile(manifest);
+    const { s3path } = fileOf(manifest, JSONL_EXT);
     if (this.#sql('SELECT 1 FROM can WHERE s3path = ? AND store = ?').get(s3path, store)) return;
-    const id = this.#newCan({ store, s3path, sha256, zone: manifest.class, manifest });
+    const id = this.#newCan(store, manifest);
     this.#sql('UPDATE can SET superseded = 1 WHERE id = ?').run(id);
   }
 
   #insertCan(store: string, manifest: Manifest, readRows: () => IndexRow[]): void {
-    const { s3path, sha256 } = jsonlFile(manifest);
+    const { s3path, sha256 } = fileOf(manifest, JSONL_EXT);
     const known = this.#sql('SELECT id, sha256, superseded FROM can WHERE s3path = ? AND store = ?').get(
       s3path,
       store,
@@ -218,12 +178,12 @@ export class IndexDb {
     if (known && !known.superseded) return;
     const rows = readRows();
     if (rows.length > LINES) throw new Failure(`${s3path}: more lines than the index can number (${LINES})`);
-    const { class: zone, generation } = manifest;
+    const { generation } = manifest;
     if (known) {
       const again = this.#sql('UPDATE can SET superseded = 0, generation = ?, made = ? WHERE id = ?');
       again.run(generation?.id ?? null, generation?.made ?? null, known.id);
     }
-    const can = known?.id ?? this.#newCan({ store, s3path, sha256, zone, manifest });
+    const can = known?.id ?? this.#newCan(store, manifest);
     const member = this.#sql('INSERT INTO member VALUES (?, ?, ?, ?)');
     const line = this.#sql('INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
     const usual = this.#sql('INSERT INTO line VALUES (?, ?, ?, ?, ?, NULL, ?, 0)');
@@ -242,14 +202,18 @@ export class IndexDb {
     }
   }
 
-  #newCan({ store, s3path, sha256, zone, manifest }: NewCan): number {
+  #newCan(store: string, manifest: Manifest): number {
+    const { s3path, sha256, bytes } = fileOf(manifest, JSONL_EXT);
+    const postcan = fileOf(manifest, POSTCAN_EXT);
     const { cc = null, test = null } = parseKey(s3path)?.can ?? {};
-    const { id = null, made = null } = manifest?.generation ?? {};
-    const group = manifest ? groupOf(manifest) : null;
+    const { id = null, made = null } = manifest.generation ?? {};
     const insert = this.#sql(
-      'INSERT INTO can (store, s3path, sha256, class, cc, test, grp, generation, made) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      `INSERT INTO can (store, s3path, sha256, bytes, postcan_sha256, postcan_bytes, class, cc, test, grp, generation, made)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
-    return Number(insert.run(store, s3path, sha256, zone, cc, test, group, id, made).lastInsertRowid);
+    const files = [sha256, bytes, postcan.sha256, postcan.bytes];
+    const place = [manifest.class, cc, test, groupOf(manifest)];
+    return Number(insert.run(store, s3path, ...files, ...place, id, made).lastInsertRowid);
   }
 
   /** Id of a report; rows of one report mostly come together. */
@@ -375,27 +339,25 @@ export class IndexDb {
       store: string;
       s3path: string;
       sha256: string | null;
-      class: string;
-      grp: string | null;
-      generation: string | null;
-      made: number | null;
       superseded: number;
     };
+    // By name: one of the two may be older.
+    const theirs = this.#db.prepare("SELECT name FROM pragma_table_info('can', 'other')").pluck().all() as string[];
+    const shared = columnsOf(this.#db, 'can').filter((name) => name !== 'id' && theirs.includes(name));
     const counts = { cans: 0, lines: 0, unusable: 0 };
     for (const can of this.#sql('SELECT * FROM other.can ORDER BY id').all() as Can[]) {
       const known = this.#sql('SELECT id, sha256, superseded FROM can WHERE s3path = ? AND store = ?').get(
         can.s3path,
         can.store,
-      ) as { id: number; sha256: string; superseded: number } | undefined;
-      if (known && known.sha256 !== can.sha256)
+      ) as { id: number; sha256: string | null; superseded: number } | undefined;
+      // Null is a can that others made and nobody has read.
+      if (known?.sha256 && can.sha256 && known.sha256 !== can.sha256)
         throw new Failure(`${can.s3path}: the two indexes know it with different bytes`);
       // What is superseded there is so here, unless it came back here later.
       if (known && can.superseded && !known.superseded) this.#retire(known.id);
       if (known) continue;
-      const id = this.#newCan({ store: can.store, s3path: can.s3path, sha256: can.sha256, zone: can.class });
-      this.#sql('UPDATE can SET superseded = ?, grp = ?, generation = ?, made = ? WHERE id = ?').run(
-        ...[can.superseded, can.grp, can.generation, can.made, id],
-      );
+      const copy = `INSERT INTO can (${shared.join()}) SELECT ${shared.join()} FROM other.can WHERE id = ?`;
+      const id = Number(this.#sql(copy).run(can.id).lastInsertRowid);
       this.#sql('INSERT INTO member SELECT ?, first_line, offset, length FROM other.member WHERE can = ?').run(
         id,
         can.id,
@@ -485,6 +447,95 @@ export class IndexDb {
   }
 }
 
+/** An index to read from. @throws Failure for a file that is not an index of ours, or of another version */
+export function openIndex(path: string): Database.Database {
+  if (!existsSync(path)) throw new Failure(`${path}: no such index`);
+  return opening(path, () => {
+    const db = open(path, 'read');
+    checkFormat(db, path);
+    db.pragma('cache_size = -32000');
+    return db;
+  });
+}
+
+function openToWrite(path: string): Database.Database {
+  const db = open(path, 'write');
+  // SQLite is asked, and not the size of the file: one whose making was killed is empty once it is opened.
+  const isEmpty = () => {
+    const known = db.pragma('application_id', { simple: true }) !== 0;
+    return !known && db.prepare('SELECT count(*) FROM sqlite_master').pluck().get() === 0;
+  };
+  if (isEmpty()) {
+    db.transaction(() => {
+      if (isEmpty()) createTables(db); // unless another process made it between our look and our lock
+    }).immediate();
+  }
+  checkFormat(db, path);
+  // better-sqlite3 is built with NORMAL for WAL, which may lose the last commits when power goes.
+  db.pragma('journal_mode = WAL');
+  db.pragma('synchronous = FULL');
+  if (isOld(db)) db.transaction(() => addWhatIsNew(db)).immediate();
+  db.pragma('cache_size = -32000');
+  db.pragma('wal_autocheckpoint = 8000'); // 32 MB: fewer copies of pages that change again
+  return db;
+}
+
+/** The tables of a new index. */
+export function createTables(db: Database.Database): void {
+  db.exec(SCHEMA);
+  addWhatIsNew(db);
+  db.pragma(`application_id = ${APPLICATION_ID}`);
+  db.pragma(`user_version = ${SCHEMA_VERSION}`);
+}
+
+/** Columns that older indexes lack, and their index on groups. */
+const ADDED = ['bytes INTEGER', 'postcan_sha256 TEXT', 'postcan_bytes INTEGER'];
+const GROUP_INDEX = 'CREATE INDEX IF NOT EXISTS can_grp ON can (grp) WHERE grp IS NOT NULL';
+
+/** True for what an older index may lack. */
+export function isAdded(name: string): boolean {
+  return name === 'can_grp' || ADDED.some((column) => column.startsWith(`${name} `));
+}
+
+function isOld(db: Database.Database): boolean {
+  const group = db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'can_grp'").get();
+  return group === undefined || lacking(db).length > 0;
+}
+
+function lacking(db: Database.Database): string[] {
+  const known = columnsOf(db, 'can');
+  return ADDED.filter((column) => !known.includes(column.split(' ')[0]!));
+}
+
+function addWhatIsNew(db: Database.Database): void {
+  db.exec(GROUP_INDEX);
+  for (const column of lacking(db)) db.exec(`ALTER TABLE can ADD COLUMN ${column}`);
+}
+
+/** Names of a table's columns: an index that was only read since may be older. */
+export function columnsOf(db: Database.Database, table: string): string[] {
+  return db.prepare('SELECT name FROM pragma_table_info(?)').pluck().all(table) as string[];
+}
+
+function checkFormat(db: Database.Database, path: string): void {
+  if (db.pragma('application_id', { simple: true }) !== APPLICATION_ID)
+    throw new Failure(`${path}: a database, but not an index of cannery's`);
+  const version = db.pragma('user_version', { simple: true });
+  if (version !== SCHEMA_VERSION)
+    throw new Failure(`${path}: schema version ${version}, and this cannery knows ${SCHEMA_VERSION}`);
+}
+
+function opening<T>(path: string, open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    const { code } = error as { code?: string };
+    if (code === 'SQLITE_NOTADB') throw new Failure(`${path}: not a SQLite file`);
+    throw new Failure(`${path}: ${describe(error)}`);
+  }
+}
+
 /**
  * A reader of a file in WAL mode writes a file beside it. Where it may not (a mirror on read-only media) and no writer is at
  * work, the index is read into memory, said to be in the older mode, and asked there.
@@ -509,15 +560,6 @@ function open(path: string, mode: 'read' | 'write'): Database.Database {
 
 const LARGEST_COPY = 2_000_000_000;
 
-interface NewCan {
-  store: string;
-  s3path: string;
-  sha256: string | null;
-  zone: string;
-  /** Of a can of ours. */
-  manifest?: Manifest;
-}
-
 export interface Inserted {
   /** Keys of the cans whose rows went. */
   superseded: string[];
@@ -526,7 +568,7 @@ export interface Inserted {
 }
 
 /** What is kept of the uids of a can: time and hash where the can tells the rest, else the text. */
-function uidSplitter(can: { cc: string; test: string } | undefined): (uid: string | null) => SplitUid {
+export function uidSplitter(can: { cc: string; test: string } | undefined): (uid: string | null) => SplitUid {
   const asText = (uid: string | null) => ({ time: null, hash: null, text: uid });
   if (!can) return asText;
   const form = new RegExp(`^(\\d{10})([0-5]\\d)([0-5]\\d)\\.(\\d{6})_${can.cc}_${can.test}_([0-9a-f]{16})$`);
@@ -550,9 +592,9 @@ interface SplitUid {
   text: string | null;
 }
 
-function jsonlFile(manifest: Manifest): { s3path: string; sha256: string } {
-  const file = manifest.files.find(({ name }) => name === `${manifest.can}.jsonl.gz`);
-  if (!file) throw new Failure(`${manifest.can}: no jsonl file in its manifest`);
+function fileOf(manifest: Manifest, ext: string): CanFile {
+  const file = manifest.files.find(({ name }) => name === `${manifest.can}${ext}`);
+  if (!file) throw new Failure(`${manifest.can}: no ${ext.slice(1)} file in its manifest`);
   return file;
 }
 

@@ -109,6 +109,8 @@ export interface Purpose {
   host?: string;
   class?: CanClass;
   store?: string;
+  /** Of S3: the server, as buckets of one name may be on many. */
+  endpoint?: string;
   index?: string;
 }
 
@@ -228,7 +230,7 @@ export class Outgoing {
   /** @returns what `wanted` adds */
   #compare(known: Partial<Purpose>, wanted: Omit<Purpose, 'version'>): Partial<Purpose> {
     const added: Partial<Purpose> = {};
-    for (const key of ['host', 'class', 'store', 'index'] as const) {
+    for (const key of ['host', 'class', 'store', 'endpoint', 'index'] as const) {
       const value = wanted[key];
       if (value === undefined || known[key] === value) continue;
       if (known[key] !== undefined) {

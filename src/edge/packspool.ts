@@ -13,6 +13,8 @@ export interface SpoolPackSettings {
   level: number;
   maxDepth: number;
   host: string;
+  /** Another packer was at work after the posts were listed. */
+  waited: boolean;
 }
 
 /** Packs the posts that the rows of standard input name. */
@@ -31,6 +33,8 @@ export async function packSpool(
     outgoing.cleanBuilding(true);
     throw error;
   }
+  if (packer.missed > 0)
+    stage.say(`${packer.missed} posts are gone since they were listed, while another postcan was at work here`);
   const failed = (path: string, error: unknown) => stage.finding(path, describeAt(path, error));
   const { moved, to } = sweepStrays(spool, failed);
   for (const stray of moved) stage.finding(`${spool}/${stray}`, `looks like a post and is none, moved to ${to}`);

@@ -251,8 +251,8 @@ function numbered(uid: string, seen: Map<string, number>): string {
   return n === 1 ? uid : `${uid}~${n}`;
 }
 
-/** 16 hex digits of the content of both files: other bytes never have the same name. */
-function contentId(files: CanFile[]): string {
+/** 16 hex digits of the content of both files, the postcan first: other bytes never have the same name. */
+export function contentId(files: Pick<CanFile, 'sha256'>[]): string {
   return createHash('sha256')
     .update(files.map((file) => file.sha256).join('\n'))
     .digest('hex')

@@ -51,7 +51,7 @@ export async function sendCan(
   }
   if (state === 'ready') {
     // Only now: a mistyped bucket must not bind this folder for good.
-    folder.outgoing.dedicate({ store: store.name });
+    folder.outgoing.dedicate(await store.place());
     folder.move('sent');
     folder.outgoing.noteUpload();
   }

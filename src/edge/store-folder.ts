@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, createWriteStream, linkSync, readdirSync, statSync } from 'node:fs';
+import { createReadStream, createWriteStream, type Dirent, linkSync, readdirSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { compareKeys } from '../record/names.ts';
 import { errno, Failure, Malformed } from '../stream/errors.ts';
 import { exists, fsyncFolder, lstatOf, makeFolder, named, readRange, unlinkIfThere } from './files.ts';
 import { digestFile } from './outgoing.ts';
@@ -22,6 +23,10 @@ export class FolderStore implements Store {
   constructor(path: string, keepMode = false) {
     this.name = path;
     this.#keepMode = keepMode;
+  }
+
+  async place(): Promise<{ store: string }> {
+    return { store: this.name };
   }
 
   async put(key: string, file: StoredFile): Promise<PutResult> {
@@ -84,6 +89,34 @@ export class FolderStore implements Store {
     return statSync(this.#path(key), { throwIfNoEntry: false })?.size;
   }
 
+  async *walk(after: string, failed: (folder: string, error: unknown) => void): AsyncGenerator<StoredObject> {
+    // What is not there must not look like an empty store.
+    if (!exists(this.name)) throw new Failure(`${this.name}: no such folder`);
+    yield* this.#walk('', after, failed);
+  }
+
+  /** @param folder its key with the slash, or '' */
+  *#walk(folder: string, after: string, failed: (folder: string, error: unknown) => void): Generator<StoredObject> {
+    let entries: Dirent[];
+    try {
+      entries = readdirSync(join(this.name, folder), { withFileTypes: true });
+    } catch (error) {
+      return failed(folder, error);
+    }
+    // A folder's objects sort by its name with the slash: after `a-b`, before `a0`.
+    const keyed = entries.map((entry) => ({ entry, key: `${folder}${entry.name}${entry.isDirectory() ? '/' : ''}` }));
+    for (const { entry, key } of keyed.sort((a, b) => compareKeys(a.key, b.key))) {
+      const isBehind = compareKeys(key, after) > 0;
+      if (entry.isDirectory()) {
+        if (isBehind || after.startsWith(key)) yield* this.#walk(key, after, failed);
+      } else if (isBehind) {
+        // A link counts as the file that reading it gives; links to folders are not followed.
+        const stat = statSync(join(this.name, key), { throwIfNoEntry: false });
+        if (stat) yield { key, bytes: stat.isFile() ? stat.size : Number.NaN };
+      }
+    }
+  }
+
   async read(key: string, offset: number, length: number): Promise<Buffer> {
     // The store is well, this one file is not: a fault of the item, after which others are read.
     const size = await this.size(key);
@@ -128,16 +161,21 @@ function mine(): string {
   return `.${hostname()}.`;
 }
 
+/** After which nobody writes to a file any more: its process is dead, and the number was given to another. */
+const GIVEN_UP_MS = 86_400_000;
+
 /** Gives back what killed runs on this machine left. */
 function sweepTemporaries(folder: string): void {
   for (const name of readdirSync(folder)) {
     const [, stem, pid] = /^(\..+\.)(\d+)\.[0-9a-f]{8}\.tmp$/.exec(name) ?? [];
-    if (!stem?.endsWith(mine()) || Number(pid) === process.pid || isAlive(Number(pid))) continue;
-    unlinkIfThere(join(folder, name));
+    if (!stem?.endsWith(mine())) continue;
+    const path = join(folder, name);
+    const age = Date.now() - (lstatOf(path)?.mtimeMs ?? Date.now());
+    if (!isAlive(Number(pid)) || age > GIVEN_UP_MS) unlinkIfThere(path);
   }
 }
 
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

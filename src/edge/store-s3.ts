@@ -3,7 +3,9 @@ import { createReadStream } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   GetObjectCommand,
+  HeadBucketCommand,
   HeadObjectCommand,
+  type HeadObjectCommandOutput,
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
@@ -38,6 +40,7 @@ export class S3Store implements Store {
   #idleMs: number;
   /** Where the server says that the bucket is, if not where the environment says. */
   #region: string | undefined;
+  #endpoint: string | undefined;
 
   constructor(name: string, options: StoreOptions, idleMs = IDLE_MS) {
     process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
@@ -64,6 +67,34 @@ export class S3Store implements Store {
       requestHandler: { connectionTimeout: 10_000, socketTimeout: this.#idleMs },
       logger: SILENT,
     });
+  }
+
+  /** The server is asked of the library alone, by a request that is not sent. */
+  async place(): Promise<{ store: string; endpoint?: string }> {
+    this.#endpoint ??= await this.#findEndpoint();
+    return { store: this.name, ...(this.#endpoint !== undefined && { endpoint: this.#endpoint }) };
+  }
+
+  async #findEndpoint(): Promise<string | undefined> {
+    let endpoint: string | undefined;
+    const command = new HeadBucketCommand({ Bucket: this.#bucket });
+    command.middlewareStack.add(
+      () =>
+        async ({ request }) => {
+          const { protocol, hostname, port } = request as { protocol: string; hostname: string; port?: number };
+          // Of Amazon's, one region knows the buckets of all.
+          const amazon = /(^|\.)amazonaws\.com(\.cn)?$/.test(hostname);
+          endpoint = amazon ? 'aws' : `${protocol}//${hostname}${port === undefined ? '' : `:${port}`}`;
+          return { response: {}, output: { $metadata: {} } };
+        },
+      { step: 'build', priority: 'high' },
+    );
+    try {
+      await this.client.send(command);
+    } catch {
+      // What is missing, the first request will tell.
+    }
+    return endpoint;
   }
 
   async put(key: string, file: StoredFile): Promise<PutResult> {
@@ -114,38 +145,71 @@ export class S3Store implements Store {
 
   /** An ETag is an MD5 for most single puts, but not for all: then the object is read back. */
   async holds(key: string, file: StoredFile): Promise<boolean> {
-    const head = await this.#retry('head', key, () => this.client.send(new HeadObjectCommand(this.at(key))));
+    const head = await this.#head(key);
     if (head.ContentLength !== file.bytes) return false;
     if (head.ETag?.replaceAll('"', '') === file.md5) return true;
     const digest = await this.#retry('get', key, async () => {
       const { Body } = await this.client.send(new GetObjectCommand(this.at(key)));
       const hash = createHash('sha256');
-      for await (const piece of Body as AsyncIterable<Uint8Array>) hash.update(piece);
+      let bytes = 0;
+      for await (const piece of Body as AsyncIterable<Uint8Array>) {
+        hash.update(piece);
+        bytes += piece.length;
+      }
+      // Or half an answer would make somebody else's bytes of our own.
+      if (bytes < file.bytes) throw new CutShort();
       return hash.digest('hex');
     });
     return digest === file.sha256;
   }
 
   async *list(folder: string): AsyncGenerator<StoredObject> {
-    const { Bucket, Key: Prefix } = this.at(`${folder}/`);
-    for (let token: string | undefined, more = true; more; ) {
-      const page = await this.#retry('list', folder, () =>
-        this.client.send(new ListObjectsV2Command({ Bucket, Prefix, ...(token && { ContinuationToken: token }) })),
-      );
-      for (const { Key = '', Size = Number.NaN, ETag = '' } of page.Contents ?? [])
-        yield { key: Key.slice(this.#prefix.length), bytes: Size, etag: ETag.replaceAll('"', '') };
-      token = page.NextContinuationToken;
-      more = page.IsTruncated === true && token !== undefined;
-    }
+    yield* this.#objects(`${folder}/`, '');
+  }
+
+  /** An answer to HEAD has no body to name its fault; one to GET has. */
+  async #head(key: string): Promise<HeadObjectCommandOutput> {
+    return this.#retry('head', key, async () => {
+      const head = () => this.client.send(new HeadObjectCommand(this.at(key)));
+      try {
+        return await head();
+      } catch (error) {
+        const status = (error as S3ServiceException).$metadata?.httpStatusCode;
+        if (status !== 400 && status !== 403) throw error;
+        const { Body } = await this.client.send(new GetObjectCommand({ ...this.at(key), Range: 'bytes=0-0' }));
+        await Body!.transformToByteArray();
+        return await head(); // the answer told the library the time, say
+      }
+    });
   }
 
   async size(key: string): Promise<number | undefined> {
     try {
-      const head = await this.#retry('head', key, () => this.client.send(new HeadObjectCommand(this.at(key))));
-      return head.ContentLength;
+      return (await this.#head(key)).ContentLength;
     } catch (error) {
       if (statusOf(error) === 404) return undefined;
       throw error;
+    }
+  }
+
+  async *walk(after: string): AsyncGenerator<StoredObject> {
+    yield* this.#objects('', after);
+  }
+
+  /** Keys that begin with a text, in order, behind one of them. */
+  async *#objects(start: string, after: string): AsyncGenerator<StoredObject> {
+    const { Bucket, Key: Prefix } = this.at(start);
+    const first = after === '' ? {} : { StartAfter: this.at(after).Key };
+    for (let token: string | undefined, more = true; more; ) {
+      const place = token === undefined ? first : { ContinuationToken: token };
+      const page = await this.#retry('list', start || after, () =>
+        this.client.send(new ListObjectsV2Command({ Bucket, Prefix, ...place })),
+      );
+      for (const { Key = '', Size = Number.NaN, ETag = '' } of page.Contents ?? [])
+        yield { key: Key.slice(this.#prefix.length), bytes: Size, etag: ETag.replaceAll('"', '') };
+      token = page.NextContinuationToken;
+      more = page.IsTruncated === true;
+      if (more && token === undefined) throw new Failure(`${this.name}: the server cut its listing short`);
     }
   }
 
@@ -154,8 +218,12 @@ export class S3Store implements Store {
     try {
       bytes = await this.#retry('get', key, async () => {
         const Range = `bytes=${offset}-${offset + length - 1}`;
-        const { Body } = await this.client.send(new GetObjectCommand({ ...this.at(key), Range }));
-        return Buffer.from(await Body!.transformToByteArray());
+        const { Body, ContentRange } = await this.client.send(new GetObjectCommand({ ...this.at(key), Range }));
+        const part = Buffer.from(await Body!.transformToByteArray());
+        // Unlike an object that ends earlier, of which a shorter range is announced.
+        if (part.length < length && ContentRange?.startsWith(`bytes ${offset}-${offset + length - 1}/`))
+          throw new CutShort();
+        return part;
       });
     } catch (error) {
       // The store is well, this one object is not: a fault of the item, after which others are read.
@@ -202,6 +270,9 @@ export class S3Store implements Store {
   }
 }
 
+/** Less of an object than the answer itself told. */
+class CutShort extends Error {}
+
 /** An answer that the caller may know how to take: 404, 412. */
 class StatusError extends Failure {
   readonly status: number;
@@ -245,8 +316,11 @@ const CONNECTION = new Set([
   'ERR_STREAM_PREMATURE_CLOSE',
 ]);
 
+const EXPIRED = new Set(['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired', 'RequestExpired']);
+
 /** Only names and codes go into messages: a server's text may quote what was signed. */
 function classify(error: unknown): Fault {
+  if (error instanceof CutShort) return { kind: 'again', reason: 'the answer is cut short' };
   const { name, code, message, $metadata, $response } = error as S3ServiceException & { code?: string };
   const status = $metadata?.httpStatusCode;
   if (status === undefined) {
@@ -277,6 +351,7 @@ function classify(error: unknown): Fault {
     return { kind: 'again', reason };
   if (name === 'NoSuchBucket') return { kind: 'final', reason: 'no such bucket' };
   if (status === 404 || status === 412 || status === 416) return { kind: 'status', status, reason };
+  if (EXPIRED.has(name)) return { kind: 'final', reason: `access denied (${name}): new credentials are needed` };
   if (status === 401 || status === 403) return { kind: 'final', reason: `access denied (${name})` };
   return { kind: 'final', reason };
 }

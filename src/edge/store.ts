@@ -1,6 +1,7 @@
 // A store: `s3://bucket[/prefix]` or a plain folder, with the same keys in both.
 import { resolve } from 'node:path';
 import { UsageError } from '../stream/errors.ts';
+import type { Purpose } from './outgoing.ts';
 
 /** A local file with the digests that its copy in the store must have. */
 export interface StoredFile {
@@ -25,6 +26,8 @@ export interface StoredObject {
 export interface Store {
   /** Canonical name, kept in the index and in outgoing.json. */
   readonly name: string;
+  /** What an outgoing folder is kept for when its cans go here. */
+  place(): Promise<Pick<Purpose, 'store' | 'endpoint'>>;
   /** Puts a file under a key, never over other bytes, and verifies it there. */
   put(key: string, file: StoredFile): Promise<PutResult>;
   /** True where the object under a key has exactly these bytes; one must be there. */
@@ -33,6 +36,12 @@ export interface Store {
   list(folder: string): AsyncGenerator<StoredObject>;
   /** Size in bytes; undefined where the key does not exist. */
   size(key: string): Promise<number | undefined>;
+  /**
+   * Every object, however deep, in the order of `compareKeys`.
+   * @param after  only keys behind this one; '' for all
+   * @param failed told of folders that cannot be read; their objects are left out
+   */
+  walk(after: string, failed: (folder: string, error: unknown) => void): AsyncGenerator<StoredObject>;
   /** Exactly this range. @throws Malformed naming the key where the object is missing or short */
   read(key: string, offset: number, length: number): Promise<Buffer>;
   close(): void;

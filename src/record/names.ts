@@ -169,6 +169,11 @@ export function parseKey(key: string): StoreKey | undefined {
   return undefined;
 }
 
+/** The order of keys in a store and in the index: by their bytes. */
+export function compareKeys(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
 export function isHostId(text: string): boolean {
   return new RegExp(`^${HOST}$`).test(text);
 }

@@ -27,6 +27,7 @@ import {
   type Env,
   exits,
   type Fate,
+  inEnvironment,
   inState,
   keysOf,
   makeCans,
@@ -404,22 +405,6 @@ test('a file that is spoilt while it is sent', async (t) => {
 });
 
 // --- helpers
-
-async function inEnvironment(env: Env, run: () => Promise<void>): Promise<void> {
-  const before = Object.keys(env).map((name) => [name, process.env[name]] as const);
-  const set = (entries: readonly (readonly [string, string | undefined])[]) => {
-    for (const [name, value] of entries) {
-      if (value === undefined) delete process.env[name];
-      else process.env[name] = value;
-    }
-  };
-  set(Object.entries(env));
-  try {
-    await run();
-  } finally {
-    set(before);
-  }
-}
 
 function linkOf(fd: string): string | undefined {
   try {

@@ -330,6 +330,12 @@ export type Fate =
   | 'slow'
   /** Forwarded; an answer's ETag is no MD5. */
   | 'etag'
+  /** Forwarded; an answer's ETag is an MD5, of other bytes. */
+  | 'md5'
+  /** Forwarded; half of the answer's body comes, and as much is announced. */
+  | 'short'
+  /** Forwarded with a byte changed, and without the digest that would tell. */
+  | 'spoil'
   /** Neither read nor answered. */
   | 'deaf'
   /** An answer of the proxy's own. */
@@ -399,7 +405,7 @@ export class Relay {
       return;
     }
     if (req.headers.expect) res.writeContinue();
-    const answer = await this.#forward(req);
+    const answer = await this.#forward(req, fate === 'spoil');
     if (fate === 'lose') {
       answer.resume();
       await once(answer, 'end');
@@ -407,13 +413,14 @@ export class Relay {
     }
     seen.status = answer.statusCode!;
     const { etag, ...headers } = answer.headers;
-    res.writeHead(seen.status, { ...headers, ...(etag && { etag: fate === 'etag' ? '"0-2"' : etag }) });
+    if (fate === 'short' && method === 'GET') headers['content-length'] = String(halfOf(answer));
+    res.writeHead(seen.status, { ...headers, ...(etag && { etag: ETAGS.get(fate) ?? etag }) });
     await this.#pass(answer, res, seen, fate);
   }
 
   async #pass(answer: IncomingMessage, res: ServerResponse, seen: Seen, fate: Fate): Promise<void> {
     const length = Number(answer.headers['content-length'] ?? 0);
-    const half = fate === 'cut' || fate === 'stall' ? Math.floor(length / 2) : Number.POSITIVE_INFINITY;
+    const half = fate === 'cut' || fate === 'stall' || fate === 'short' ? halfOf(answer) : Number.POSITIVE_INFINITY;
     for await (const piece of answer as AsyncIterable<Buffer>) {
       const part = piece.subarray(0, half - seen.bytes);
       if (!res.write(part)) await once(res, 'drain');
@@ -423,15 +430,21 @@ export class Relay {
       if (seen.bytes < half) continue;
       await sleep(20); // so that the first half is on its way
       if (fate === 'cut') res.socket?.resetAndDestroy();
+      if (fate === 'short') res.end();
       return;
     }
     res.end();
   }
 
-  async #forward(req: IncomingMessage): Promise<IncomingMessage> {
+  async #forward(req: IncomingMessage, spoil: boolean): Promise<IncomingMessage> {
     const { hostname, port } = this.#target;
     const { method, url: path, headers } = req;
     const { expect: _, ...rest } = headers; // answered here
+    if (spoil) {
+      delete rest['content-md5'];
+      req.once('data', (piece: Buffer) => piece.writeUInt8(piece.readUInt8(0) ^ 1));
+      req.pause(); // until it is piped
+    }
     return new Promise((done, failed) => {
       const onward = request({ hostname, port, method, path, headers: rest }, done);
       onward.on('error', failed);
@@ -439,6 +452,15 @@ export class Relay {
       req.pipe(onward);
     });
   }
+}
+
+const ETAGS = new Map<Fate, string>([
+  ['etag', '"0-2"'],
+  ['md5', `"${'0'.repeat(32)}"`],
+]);
+
+function halfOf({ headers }: IncomingMessage): number {
+  return Math.floor(Number(headers['content-length'] ?? 0) / 2);
 }
 
 /** A port of loopback on which nobody listens. */
@@ -452,4 +474,21 @@ export async function closedPort(): Promise<number> {
 
 export function md5(bytes: Uint8Array): string {
   return createHash('md5').update(bytes).digest('hex');
+}
+
+/** Runs with other environment variables in this process. */
+export async function inEnvironment(env: Env, run: () => Promise<void>): Promise<void> {
+  const before = Object.keys(env).map((name) => [name, process.env[name]] as const);
+  const set = (entries: readonly (readonly [string, string | undefined])[]) => {
+    for (const [name, value] of entries) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  };
+  set(Object.entries(env));
+  try {
+    await run();
+  } finally {
+    set(before);
+  }
 }
