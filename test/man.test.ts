@@ -405,7 +405,11 @@ t.test('cannery-rows(5) has the members of real rows', (t) => {
   t.same(keys(...real.entries), manifest.sort(), 'the manifest of a bucket');
   t.same(keys(...real.lines), members('rows.jsonl'), 'rows.jsonl');
   t.same(keys(...real.manifests), members('can.json'), 'can.json');
-  t.same(keys(real.purpose), members('outgoing.json'), 'outgoing.json');
+  t.same(
+    [...keys(real.purpose), 'endpoint'].sort(),
+    members('outgoing.json'),
+    'outgoing.json; a folder has no endpoint',
+  );
 
   const db = new Database(join(real.cwd, 'jsonl.sqlite'), { readonly: true });
   t.teardown(() => db.close());
