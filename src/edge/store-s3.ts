@@ -164,7 +164,7 @@ export class S3Store implements Store {
   }
 
   async *list(folder: string): AsyncGenerator<StoredObject> {
-    yield* this.#objects(`${folder}/`, '');
+    yield* this.#objects(folder, '');
   }
 
   /** An answer to HEAD has no body to name its fault; one to GET has. */
@@ -196,13 +196,13 @@ export class S3Store implements Store {
     yield* this.#objects('', after);
   }
 
-  /** Keys that begin with a text, in order, behind one of them. */
-  async *#objects(start: string, after: string): AsyncGenerator<StoredObject> {
-    const { Bucket, Key: Prefix } = this.at(start);
+  /** Keys in a folder, or '' for all, in order, behind one of them. */
+  async *#objects(folder: string, after: string): AsyncGenerator<StoredObject> {
+    const { Bucket, Key: Prefix } = this.at(folder && `${folder}/`);
     const first = after === '' ? {} : { StartAfter: this.at(after).Key };
     for (let token: string | undefined, more = true; more; ) {
       const place = token === undefined ? first : { ContinuationToken: token };
-      const page = await this.#retry('list', start || after, () =>
+      const page = await this.#retry('list', folder || after, () =>
         this.client.send(new ListObjectsV2Command({ Bucket, Prefix, ...place })),
       );
       for (const { Key = '', Size = Number.NaN, ETag = '' } of page.Contents ?? [])
