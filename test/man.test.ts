@@ -112,7 +112,7 @@ function sameOptions(t: Test, lines: string[], wanted: HelpOption[]): void {
 }
 
 t.test('every page belongs to something, and every verb has a page', (t) => {
-  const wanted = ['cannery.1', 'cannery-rows.5', ...VERBS.map((verb) => `cannery-${verb}.1`)];
+  const wanted = ['cannery.1', 'cannery-durability.7', 'cannery-rows.5', ...VERBS.map((verb) => `cannery-${verb}.1`)];
   t.same([...PAGES].sort(), wanted.sort());
   for (const page of PAGES) {
     const refs = [...read(page).matchAll(/^\.BR (cannery[a-z\\-]*) \((\d)\)/gm)].map(
