@@ -147,17 +147,20 @@ test('a get whose connection breaks after any number of bytes, in either directi
 
 alone('connections that break all the time', async (t, place) => {
   const { bucket, server } = place;
-  const wire = await Wire.make(t, server.endpoint, (nth) => {
+  const cut = (nth: number) => {
     if (nth > 40) return WHOLE;
     const at = (nth * 7919) % 1500; // as it comes, but the same in every run
     return nth % 2 === 0 ? { ...WHOLE, up: at } : { ...WHOLE, down: at };
-  });
+  };
+  const wire = await Wire.make(t, server.endpoint, cut);
   const packed = threeCans(t);
   const done = await upload(packed, bucket.url, bucket.env({ AWS_ENDPOINT_URL_S3: wire.endpoint }));
   exits(t, done, 0);
   t.equal((stats(done).stored ?? 0) + (stats(done).same ?? 0), 6);
   t.equal(inState(packed.cwd, 'sent').length, 3);
-  t.ok(wire.carried.length > 6, `${wire.carried.length} connections`);
+  // How many there are depends on which came when: one that lasts is used again.
+  const broken = wire.carried.filter(({ up, down }, nth) => up >= cut(nth).up || down >= cut(nth).down);
+  t.ok(broken.length > 0, `${broken.length} of ${wire.carried.length} connections broke`);
   await checkObjects(t, bucket, packed.cans);
 });
 
