@@ -126,7 +126,13 @@ t.test('the second waits: what the first has packed is no loss', { skip: NO_PROC
   const second = start(t, cwd, `${POSTCAN} --wait 60 --stats`);
   second.child.stdin!.end(listed.join(''));
   const { pid } = second.child;
-  const opened = (fd: string) => readlinkSync(`/proc/${pid}/fd/${fd}`).endsWith('.packer-lock');
+  const opened = (fd: string) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`).endsWith('.packer-lock');
+    } catch {
+      return false; // closed since it was listed
+    }
+  };
   await until(() => readdirSync(`/proc/${pid}/fd`).some(opened));
   await sleep(100); // the first look is over, and it waits
   first.child.stdin!.end(listed.join(''));
