@@ -1,6 +1,6 @@
-import { realpathSync, statSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeFolder } from '../edge/files.ts';
+import { isFolder, makeFolder } from '../edge/files.ts';
 import { type Lock, tryLock } from '../edge/lock.ts';
 import { renameArchive } from '../edge/renamer.ts';
 import { undoRenames } from '../edge/unrename.ts';
@@ -67,10 +67,6 @@ export default verb({
     }
   },
 });
-
-function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
 
 function lockFolder(to: string): Lock {
   makeFolder(to);

@@ -55,7 +55,7 @@ export function makeFolder(path: string): void {
   fsyncFolder(above);
 }
 
-function isFolder(path: string): boolean {
+export function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 

@@ -15,8 +15,8 @@ export function trivialId(raw: Buffer, day: string | undefined): string {
 }
 
 /** The `id` of a record that has none, from its raw bytes: the first half of their SHA-1 in the form of a UUID. */
-export function recordId(raw: Buffer[]): string {
-  const hex = hash('sha1', raw.length === 1 ? raw[0]! : Buffer.concat(raw));
+export function recordId(raw: Buffer): string {
+  const hex = hash('sha1', raw);
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join('-');
 }
 

@@ -128,7 +128,7 @@ function tellOrigin(record: Obj, from: Origin, run: Run): void {
 /** One and the same at every run: the first 16 bytes of the SHA-1 of the line, as a UUID is written. */
 function giveId(record: Obj, document: Buffer, run: Run): void {
   if (isTruthy(record.get('id'))) return;
-  run.fire('id.made', record.set('id', recordId([document])));
+  run.fire('id.made', record.set('id', recordId(document)));
 }
 
 /** A record of a new format has its test_keys, or its members of the test at the top. */

@@ -46,7 +46,7 @@ export class ReportHeader {
       return member ? entry.json.toString('utf8', member.start, member.end) : own;
     };
     const raw = this.#raw(frame);
-    const id = idOf(find('id')) ?? `"${recordId([raw])}"`;
+    const id = idOf(find('id')) ?? `"${recordId(raw)}"`;
     const isReported = !isMissing(find('report_id'));
     return {
       document: Buffer.concat([
