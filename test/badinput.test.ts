@@ -6,21 +6,30 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
-  rmSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { AS_NOBODY, CANNERY, cannery, folder, putPost, type Ran, ROOT_DOES_ALL, rows, shell, tree } from './lib.ts';
+import {
+  AS_NOBODY,
+  CANNERY,
+  cannery,
+  folder,
+  folderElsewhere,
+  ONE_DISK,
+  putPost,
+  type Ran,
+  ROOT_DOES_ALL,
+  rows,
+  shell,
+  tree,
+} from './lib.ts';
 
 const POSTCAN = ['postcan', '--spool', 'incoming', '--to', 'outgoing', '--host', 'n0'];
 const NO_PROC = process.platform !== 'linux' && 'memory is read from /proc';
@@ -217,14 +226,9 @@ t.test('names that are not UTF-8, and the longest that there are', (t) => {
   t.end();
 });
 
-const other = '/dev/shm';
-const ONE_DISK =
-  (!existsSync(other) || statSync(other).dev === statSync(tmpdir()).dev) && '/dev/shm is no other disk here';
-
 t.test('strays/ on another disk', { skip: ONE_DISK }, (t) => {
   const cwd = folder(t);
-  const far = mkdtempSync(join(other, 'cannery-test-'));
-  t.teardown(() => rmSync(far, { recursive: true, force: true }));
+  const far = folderElsewhere(t);
   symlinkSync(far, join(cwd, 'strays'));
   const good = putPost(join(cwd, 'incoming'), post({ n: 1 }));
   writeFileSync(join(cwd, 'incoming', dirname(good), 'bad.post'), 'bytes');

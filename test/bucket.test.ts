@@ -9,17 +9,14 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
-  rmSync,
   statSync,
   unlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -29,9 +26,11 @@ import {
   CANNERY,
   cannery,
   folder,
+  folderElsewhere,
   MOUNT,
   NO_MOUNT,
   NO_STRACE,
+  ONE_DISK,
   type Ran,
   ROOT_DOES_ALL,
   rows,
@@ -196,15 +195,10 @@ t.test('a disk that may be read only', { skip: NO_MOUNT }, (t) => {
   t.end();
 });
 
-const other = '/dev/shm';
-const ONE_DISK =
-  (!existsSync(other) || statSync(other).dev === statSync(tmpdir()).dev) && '/dev/shm is no other disk here';
-
 t.test('to another disk', { skip: ONE_DISK }, (t) => {
   const reports = { 'a.json': '{"n":1}\n', 'b.json': 'x'.repeat(2_500_000) };
   const cwd = withReports(t, reports);
-  const far = mkdtempSync(join(other, 'cannery-test-'));
-  t.teardown(() => rmSync(far, { recursive: true, force: true }));
+  const far = folderElsewhere(t);
   const { code, err } = shell(LIST_AND_FILL.replace('--to raw', `--to ${far}`), { cwd });
   t.same([code, err], [0, '']);
   t.same(inBucket(t, cwd, join(far, DAY)), reports);

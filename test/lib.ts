@@ -1,6 +1,16 @@
 // What the tests share: running the built program as a user does, in folders that go away.
 import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Test } from 'tap';
@@ -84,8 +94,8 @@ export async function shellAsync(line: string, options: RunOptions = {}): Promis
 }
 
 /** A folder for one test; it goes when the test ends. */
-export function folder(t: Test): string {
-  const path = mkdtempSync(join(tmpdir(), 'cannery-test-'));
+export function folder(t: Test, parent = tmpdir()): string {
+  const path = mkdtempSync(join(parent, 'cannery-test-'));
   t.teardown(() => rmSync(path, { recursive: true, force: true }));
   return path;
 }
@@ -157,6 +167,15 @@ export const MOUNT = 'unshare --mount --map-root-user';
 export const NO_MOUNT =
   spawnSync('bash', ['-c', `${MOUNT} mount -t tmpfs -o size=64k none /mnt`]).status !== 0 &&
   'a small disk cannot be mounted here (unshare)';
+
+const OTHER_DISK = '/dev/shm';
+export const ONE_DISK =
+  (!existsSync(OTHER_DISK) || statSync(OTHER_DISK).dev === statSync(tmpdir()).dev) && '/dev/shm is no other disk here';
+
+/** A folder as `folder` gives, on another disk. */
+export function folderElsewhere(t: Test): string {
+  return folder(t, OTHER_DISK);
+}
 
 export const NO_STRACE =
   spawnSync('strace', ['-f', '-o', '/dev/null', 'true']).status !== 0 && 'strace is not installed, or may not trace';

@@ -6,22 +6,33 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
-  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { type LogEntry, logLine, OUTCOMES, parseLogLine, standingMoves } from '../src/record/renamelog.ts';
-import { CANNERY, cannery, folder, type Ran, rows, sharedData, shell, shellAsync, tree } from './lib.ts';
+import {
+  AS_NOBODY,
+  CANNERY,
+  cannery,
+  folder,
+  folderElsewhere,
+  ONE_DISK,
+  type Ran,
+  ROOT_DOES_ALL,
+  rows,
+  sharedData,
+  shell,
+  shellAsync,
+  tree,
+} from './lib.ts';
 
 const RENAME = ['rename', 'archive', '--to', 'reports', '--settle', '0'];
 const UNDO = ['rename', 'archive', '--to', 'reports', '--undo', 'reports/rename.log'];
@@ -140,14 +151,9 @@ t.test('hard links in an archive are one report each run', (t) => {
 
 // --- other disks, full disks, permissions
 
-const other = '/dev/shm';
-const NO_OTHER =
-  (!existsSync(other) || statSync(other).dev === statSync(tmpdir()).dev) && '/dev/shm is no other disk here';
-
-t.test('across devices: a copy that was read back, with its time and mode; and back again', { skip: NO_OTHER }, (t) => {
+t.test('across devices: a copy that was read back, with its time and mode; and back again', { skip: ONE_DISK }, (t) => {
   const cwd = folder(t);
-  const far = mkdtempSync(join(other, 'cannery-test-'));
-  t.teardown(() => rmSync(far, { recursive: true, force: true }));
+  const far = folderElsewhere(t);
   const big = report({ body: 'x'.repeat(3_000_000) });
   put(cwd, 'archive/a.json', big);
   put(cwd, 'archive/b.json', big);
@@ -275,23 +281,14 @@ t.test('a full disk: what does not fit stays, and is named', (t) => {
   t.end();
 });
 
-/** What takes the right to read everything away from root; undefined where that cannot be done. */
-function asNobody(): string | undefined {
-  if (process.getuid?.() !== 0) return '';
-  const prefix = 'setpriv --bounding-set=-dac_override,-dac_read_search';
-  return spawnSync('bash', ['-c', `${prefix} true`]).status === 0 ? prefix : undefined;
-}
-const prefix = asNobody();
-const ROOT_READS_ALL = prefix === undefined && 'root may read everything, and setpriv cannot take that away';
-
-t.test('permissions', { skip: ROOT_READS_ALL }, (t) => {
+t.test('permissions', { skip: ROOT_DOES_ALL }, (t) => {
   const archive = (t: Test, locked: string, mode: number) => {
     const cwd = folder(t);
     for (const path of ['a.json', 'b/b.json', 'c.json']) put(cwd, `archive/${path}`, report({ report_id: path[0] }));
     mkdirSync(join(cwd, 'reports'));
     chmodSync(join(cwd, locked), mode);
     t.teardown(() => existsSync(join(cwd, locked)) && chmodSync(join(cwd, locked), 0o700));
-    return { cwd, ...shell(`${prefix} ${LINE}`, { cwd }) };
+    return { cwd, ...shell(`${AS_NOBODY} ${LINE}`, { cwd }) };
   };
   const cases: [string, number, RegExp][] = [
     ['archive/b/b.json', 0, /archive\/b\/b\.json: not renamed: permission denied\n$/],
