@@ -1,5 +1,6 @@
 // Raw IP packets: their addresses are bytes, not text.
 import type { Address } from './addresses.ts';
+import type { Range } from './ranges.ts';
 
 /** ICMP messages that quote the packet they answer. */
 const QUOTING = new Set([3, 4, 5, 11, 12]);
@@ -12,11 +13,6 @@ const SUM_AT = new Map([
   [17, 6],
   [ICMP6, 2],
 ]);
-
-export interface Range {
-  start: number;
-  end: number;
-}
 
 /**
  * Where a packet has secret addresses: in its header, and in the one that an ICMP error quotes. With them come the

@@ -1,12 +1,8 @@
 // What is taken out of strings only where somebody asks for it.
 import { findAddresses, isLocal } from './addresses.ts';
+import { type Range, withoutOverlap } from './ranges.ts';
 
 export type Scrub = 'endpoint' | 'mail' | 'mac';
-
-export interface Range {
-  start: number;
-  end: number;
-}
 
 const MAIL = /[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}/g;
 const MAC = /(?<![0-9a-f][:-]?)[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}(?![:-]?[0-9a-f])/gi;
@@ -36,15 +32,4 @@ export function tellsFailure(name: string): boolean {
 
 function matches(text: string, pattern: RegExp): Range[] {
   return [...text.matchAll(pattern)].map(({ 0: found, index }) => ({ start: index, end: index + found.length }));
-}
-
-function withoutOverlap(ranges: Range[]): Range[] {
-  let end = -1;
-  return ranges
-    .sort((a, b) => a.start - b.start || b.end - a.end)
-    .filter((range) => {
-      if (range.start < end) return false;
-      end = range.end;
-      return true;
-    });
 }

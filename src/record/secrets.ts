@@ -14,6 +14,7 @@ import {
 import { BASE64, type Base64Run, decodeRun, encodeLike, isBase64, runLength, wholeRun } from './base64.ts';
 import type { Bridge, BridgeDatabase, Endpoint } from './bridges.ts';
 import { packetSecrets } from './packets.ts';
+import { withoutOverlap } from './ranges.ts';
 import {
   BeginningFinder,
   CAPITAL,
@@ -529,16 +530,4 @@ function portAt(bytes: Buffer, end: number): { number: number; end: number } | u
   const start = at;
   while (at < bytes.length && at - start < 6 && DIGIT[bytes[at]!] === 1) at++;
   return at > start ? { number: Number(bytes.toString('latin1', start, at)), end: at } : undefined;
-}
-
-/** The first of those that overlap, and of those that begin together the longest. */
-function withoutOverlap(hits: Hit[]): Hit[] {
-  let end = -1;
-  return hits
-    .sort((a, b) => a.start - b.start || b.end - a.end)
-    .filter((hit) => {
-      if (hit.start < end) return false;
-      end = hit.end;
-      return true;
-    });
 }
