@@ -4,6 +4,7 @@ import Database from 'better-sqlite3';
 import { compareKeys } from '../record/names.ts';
 import { describe, Malformed } from '../stream/errors.ts';
 import { columnsOf, createTables, isAdded, LINES, type MemberPlace, openIndex, UID } from './index-db.ts';
+import { statementsOf } from './statements.ts';
 
 /** A can as the index knows it. */
 export interface IndexedCan {
@@ -62,7 +63,7 @@ export class IndexAudit {
   readonly path: string;
   #db: Database.Database;
   #store: string;
-  #statements = new Map<string, Database.Statement>();
+  #sql: (text: string) => Database.Statement;
   #canColumns: string;
 
   /** @param store cans of this one alone are looked at */
@@ -70,17 +71,12 @@ export class IndexAudit {
     this.path = path;
     this.#store = store;
     this.#db = openIndex(path);
+    this.#sql = statementsOf(this.#db);
     const known = this.#ask(() => columnsOf(this.#db, 'can'));
     const newer = ['bytes', 'postcan_sha256', 'postcan_bytes'].map((name) =>
       known.includes(name) ? name : `NULL AS ${name}`,
     );
     this.#canColumns = `id, s3path AS key, sha256, class, cc, test, grp, generation, made, superseded, ${newer.join()}`;
-  }
-
-  #sql(text: string): Database.Statement {
-    let statement = this.#statements.get(text);
-    if (!statement) this.#statements.set(text, (statement = this.#db.prepare(text)));
-    return statement;
   }
 
   /** @throws IndexDamage */

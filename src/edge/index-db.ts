@@ -6,6 +6,7 @@ import Database from 'better-sqlite3';
 import { JSONL_EXT, keyFolder, POSTCAN_EXT, parseCanName, parseKey, parseUid, timeOf } from '../record/names.ts';
 import { describe, Failure, Malformed } from '../stream/errors.ts';
 import type { CanFile, Generation, IndexRow, Manifest } from './outgoing.ts';
+import { statementsOf } from './statements.ts';
 
 /** 'cnry' in the file's header, so that no other database is taken for ours. */
 const APPLICATION_ID = 0x636e7279;
@@ -97,19 +98,14 @@ const FOUND = `
 export class IndexDb {
   readonly path: string;
   #db: Database.Database;
-  #statements = new Map<string, Database.Statement>();
+  #sql: (text: string) => Database.Statement;
   #reports = new Map<string, number>();
 
   /** @throws Failure for a file that is not an index of ours, or of another version */
   constructor(path: string, mode: 'read' | 'write') {
     this.path = path;
     this.#db = mode === 'read' ? openIndex(path) : opening(path, () => openToWrite(path));
-  }
-
-  #sql(text: string): Database.Statement {
-    let statement = this.#statements.get(text);
-    if (!statement) this.#statements.set(text, (statement = this.#db.prepare(text)));
-    return statement;
+    this.#sql = statementsOf(this.#db);
   }
 
   // --- writing
@@ -327,7 +323,7 @@ export class IndexDb {
       if ((error as { code?: string }).code === 'SQLITE_NOTADB') throw new Failure(`${other}: not a SQLite file`);
       throw error;
     } finally {
-      this.#statements.clear();
+      this.#sql = statementsOf(this.#db);
       const attached = db.pragma('database_list') as { name: string }[];
       if (attached.some(({ name }) => name === 'other')) db.exec('DETACH other');
     }

@@ -8,6 +8,7 @@ import { describe, errno, Failure } from '../stream/errors.ts';
 import type { MadeRow, RowSink } from './canread.ts';
 import { exists, fsyncFolder, unlinkIfThere } from './files.ts';
 import { createTables, LINES, type MemberPlace, uidSplitter } from './index-db.ts';
+import { statementsOf } from './statements.ts';
 import { isAlive } from './store-folder.ts';
 
 /** What is known of a can when all of it was read. */
@@ -37,7 +38,7 @@ export class NewIndex {
   #store: string;
   #temporary: string;
   #db: Database.Database;
-  #statements = new Map<string, Database.Statement>();
+  #sql: (text: string) => Database.Statement;
   #reports = new Map<string, number>();
 
   /** @throws Failure where the name is taken, or nothing can be written there */
@@ -53,6 +54,7 @@ export class NewIndex {
     } catch (error) {
       throw this.#failure(error);
     }
+    this.#sql = statementsOf(this.#db);
     // A run that fails begins anew: nothing of this needs to survive before its end. Of a new file the journal is empty.
     this.#db.pragma('journal_mode = MEMORY');
     this.#db.pragma('synchronous = OFF');
@@ -75,12 +77,6 @@ export class NewIndex {
         report: (reportId) => this.#report(reportId),
       },
     );
-  }
-
-  #sql(text: string): Database.Statement {
-    let statement = this.#statements.get(text);
-    if (!statement) this.#statements.set(text, (statement = this.#db.prepare(text)));
-    return statement;
   }
 
   #do<T>(task: () => T): T {
