@@ -4,7 +4,7 @@ import { readJson } from '../record/json.ts';
 import { KEY_NAMES, lookupKeys, NO_LINE } from '../record/post.ts';
 import { ROW_DEPTH } from '../record/rows.ts';
 import { describe, errno, Malformed } from '../stream/errors.ts';
-import { inflateMember, isGzip } from './gzip.ts';
+import { inflateMember, isGzip, MEMBER_TEXT } from './gzip.ts';
 import type { Found, IndexDb } from './index-db.ts';
 import { inflate, peekBytes } from './source.ts';
 import type { Store } from './store.ts';
@@ -66,7 +66,7 @@ async function lineOfMember(
   const bytes = await store.read(key, offset, length);
   let text: Buffer;
   try {
-    text = await inflateMember(bytes, { maxOutputLength: maxLine + 64 * 1024 });
+    text = await inflateMember(bytes, { maxOutputLength: maxLine + MEMBER_TEXT });
   } catch (error) {
     throw new Malformed(`${key}: no gzip member at byte ${offset} (${(error as NodeJS.ErrnoException).code})`);
   }

@@ -270,7 +270,11 @@ export class Outgoing {
   useName(hour: string, can: string): void {
     // The highest counter of each group is enough; whole-file replacement leaves no torn line.
     const stem = (name: string) => name.slice(0, name.lastIndexOf('.'));
-    const others = this.#ledger(hour).filter((name) => stem(name) !== stem(can));
+    const counter = (name: string) => Number(name.slice(name.lastIndexOf('.') + 1));
+    const known = this.#ledger(hour);
+    // Of cans that are finished side by side, a later one may be first.
+    if (known.some((name) => stem(name) === stem(can) && counter(name) > counter(can))) return;
+    const others = known.filter((name) => stem(name) !== stem(can));
     replaceFile(join(this.path, 'names', `${hour}.json`), `${JSON.stringify([...others, can].sort(), null, 1)}\n`);
   }
 }

@@ -14,8 +14,8 @@ export const MUTANTS = {
   'posts are removed before their can is ready': [
     [
       'edge/hourcans.ts',
-      'this.#outgoing.useName(group.hour, built.can);',
-      'this.#removePosts(folder, built.items.map((item) => item.origin)); this.#outgoing.useName(group.hour, built.can);',
+      'this.#outgoing.useName(parseHourFolder(folder)!.hour, built.can);',
+      'this.#removePosts(folder, built.items.map((item) => item.origin)); this.#outgoing.useName(parseHourFolder(folder)!.hour, built.can);',
     ],
   ],
   'counters begin again': [['edge/outgoing.ts', KEEPS_NAMES, '']],
