@@ -37,7 +37,6 @@ export function errorsOf({ call, does }: Point): string[] {
 const TROUBLES: Record<string, string[]> = {
   socket: ['EMFILE'],
   connect: ['ECONNREFUSED', 'ENETUNREACH'],
-  read: ['ECONNRESET', 'ETIMEDOUT'],
 };
 
 const tracing = (log: string) => ['-f', '-yy', '-s', '160', '-o', log, '-e', `trace=${TRACED},${TALKING}`];

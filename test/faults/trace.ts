@@ -35,7 +35,7 @@ const CHANGES: Record<string, string> = {
 
 export const TRACED = Object.keys(CHANGES).join(',');
 
-/** Calls by which a process talks to a server. */
+/** Calls by which a process talks to a server. What it reads of an answer, it reads before its next one of these. */
 const TALKS: Record<string, string> = {
   socket: 'x',
   connect: 'f',
@@ -43,9 +43,6 @@ const TALKS: Record<string, string> = {
   sendmsg: 'f',
   write: 'f',
   writev: 'f',
-  read: 'f',
-  recvfrom: 'f',
-  recvmsg: 'f',
 };
 
 export const TALKING = Object.keys(TALKS).join(',');

@@ -52,7 +52,7 @@ async function breakAt(
   return undefined;
 }
 
-const MOST_TRIES = 10;
+const MOST_TRIES = 6;
 
 /** Kills a process at a point. @returns 'not reached' where the run came to its end without */
 export async function kill(place: Place, scenario: Scenario, point: Point): Promise<string[] | 'not reached'> {
