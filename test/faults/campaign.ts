@@ -33,8 +33,8 @@ export function tracedTest(name: string, run: (t: Test) => Promise<void>): void 
 }
 
 /** Places that are all made alike. */
-export async function places(t: Test, make: (place: Place) => void | Promise<void>): Promise<Place[]> {
-  const all = Array.from({ length: JOBS }, () => new Place(t));
+export async function places(t: Test, make: (place: Place) => void | Promise<void>, jobs = JOBS): Promise<Place[]> {
+  const all = Array.from({ length: jobs }, () => new Place(t));
   for (const place of all) {
     await make(place);
     place.keep();

@@ -27,6 +27,10 @@ export const MUTANTS = {
       "(await import('node:fs')).renameSync(temporary, target);",
     ],
   ],
+  'counters begin again, and a server is asked without a condition': [
+    ['edge/outgoing.ts', KEEPS_NAMES, ''],
+    ['edge/store-s3.ts', "IfNoneMatch: '*',", ''],
+  ],
   'the files of a can are not fsynced': [['edge/pack.ts', 'await this.#handle.sync();', '']],
   'the move to ready is not fsynced': [
     ['edge/outgoing.ts', 'fsyncFolder(this.folder(to));\n    fsyncFolder(this.folder(from));', ''],

@@ -26,6 +26,8 @@ export class FakeS3 implements Server {
   readonly secretKey = 'fakefake';
   endpoint = '';
   requests = 0;
+  /** Every put that succeeded: `bucket/key`, and the MD5 of its bytes. */
+  readonly puts: [path: string, md5: string][] = [];
   /** Bucket → key → object. */
   #buckets = new Map<string, Map<string, Stored>>();
 
@@ -44,6 +46,17 @@ export class FakeS3 implements Server {
       await new Promise((done) => server.close(done));
     });
     return fake;
+  }
+
+  /** A bucket that is there, with nothing in it, and nothing ever put. */
+  begin(name: string): void {
+    this.#buckets.set(name, new Map());
+    this.puts.length = 0;
+  }
+
+  /** Key → bytes. */
+  objects(name: string): Map<string, Buffer> {
+    return new Map([...this.#buckets.get(name)!].map(([key, { bytes }]) => [key, bytes]));
   }
 
   async #receive(req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -65,7 +78,9 @@ export class FakeS3 implements Server {
     if (key === '') return this.#onBucket(req.method!, name, searchParams, body);
     const bucket = this.#buckets.get(name);
     if (!bucket) return fault(404, 'NoSuchBucket');
-    return onObject(req, bucket, key, body);
+    const answer = onObject(req, bucket, key, body);
+    if (req.method === 'PUT' && answer.status === 200) this.puts.push([`${name}/${key}`, bucket.get(key)!.md5]);
+    return answer;
   }
 
   #onBucket(method: string, name: string, query: URLSearchParams, body: Buffer): Answer {
