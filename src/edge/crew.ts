@@ -1,4 +1,5 @@
 // Threads that pack. The first of the work is done on the calling thread: for a small spool no other is started.
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { perform, type TaskName, type Tasks } from './packtasks.ts';
 
@@ -12,8 +13,8 @@ export type Answer = { id: number } & ({ result: unknown } | { error: { message:
 
 /** Bytes of work from which threads are worth their start. */
 const WORTH = 8 * 1024 * 1024;
-/** Tasks that a thread has at once: one at work, one at hand. */
-const AT_ONCE = 2;
+/** Tasks that a thread has at once: one at work, others at hand while the calling thread waits for the disk. */
+const AT_ONCE = 6;
 
 interface Waiting {
   question: Question;
@@ -60,7 +61,8 @@ export class Crew {
   }
 
   #hire(): Member {
-    // Little memory for what is new: buffers that are done with are given back sooner.
+    // Little memory for what is new, here as there: buffers that are done with are given back sooner.
+    setFlagsFromString('--semi-space-growth-factor=1');
     const resourceLimits = { maxYoungGenerationSizeMb: 4 };
     const worker = new Worker(new URL('../edge/packworker.js', import.meta.url), { resourceLimits });
     const member: Member = { worker, tasks: new Map() };

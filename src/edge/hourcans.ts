@@ -127,7 +127,7 @@ export class HourPacker {
       const group = parseHourFolder(folder)!;
       return canName({ kind: 'hour', ...group, host, counter: this.#outgoing.nextCounter(group, host) });
     };
-    const flow = { concurrency: 2 * threads + 1, weigh: ({ bytes }: Chunk) => bytes, maxWeight: 8 * CHUNK * threads };
+    const flow = { concurrency: 8 * threads, weigh: ({ bytes }: Chunk) => bytes, maxWeight: 16 * CHUNK * threads };
     const pressed = orderedMap(this.#chunks(groups), (chunk) => this.#press(chunk), flow);
     const built = packCans(this.#outgoing.folder('building'), this.#told(pressed), maxBytes, begin);
     // While one can is made durable and read back, the next are packed.
