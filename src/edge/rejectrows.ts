@@ -22,7 +22,8 @@ export function parseReject(bytes: Buffer): Kept {
   const { file = null, line = null, reason = '' } = row;
   const as = REJECT_KINDS.find((kind) => kind === row.as);
   const isPlace = isTextOrNull(file) && (line === null || Number.isSafeInteger(line));
-  if (!as || !isPlace || typeof reason !== 'string') throw new Error('no reject row: its members are not of their kinds');
+  if (!as || !isPlace || typeof reason !== 'string')
+    throw new Error('no reject row: its members are not of their kinds');
   return { as, file, line: line as number | null, data: dataOf(row.data), reason };
 }
 
@@ -30,7 +31,8 @@ export function parseReject(bytes: Buffer): Kept {
 function dataOf(data: unknown): Buffer | null {
   if (typeof data === 'string') return Buffer.from(data);
   const base64 = (data as { data?: unknown } | null | undefined)?.data;
-  if (base64 !== undefined && typeof base64 !== 'string') throw new Error('no reject row: data is neither text nor base64');
+  if (base64 !== undefined && typeof base64 !== 'string')
+    throw new Error('no reject row: data is neither text nor base64');
   return base64 === undefined ? null : Buffer.from(base64, 'base64');
 }
 

@@ -1,8 +1,18 @@
 // Where bad input is given to whole processes: a folder with another beside it that nobody may touch, and what must be
 // true of every process, whatever it was given.
-import { spawnSync } from 'node:child_process';
+
 import { isUtf8 } from 'node:buffer';
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Test } from 'tap';
 import { folder, ROOT } from '../lib.ts';
@@ -44,8 +54,7 @@ export class Box {
     this.top = folder(t);
     this.work = join(this.top, 'work');
     this.decoy = join(this.top, 'decoy');
-    for (const name of ['work', 'decoy/outgoing', 'tmp', 'home'])
-      mkdirSync(join(this.top, name), { recursive: true });
+    for (const name of ['work', 'decoy/outgoing', 'tmp', 'home']) mkdirSync(join(this.top, name), { recursive: true });
     this.put('decoy/precious', 'precious\n');
     this.put('decoy/outgoing/can.json', '{}\n');
     symlinkSync('precious', join(this.decoy, 'link'));
@@ -102,7 +111,13 @@ export class Box {
     const done = spawnSync('env', [options, process.execPath, join(program, 'bin/cannery'), ...args], {
       cwd: this.work,
       input: stdin,
-      env: { ...process.env, TZ: 'UTC', TMPDIR: join(this.top, 'tmp'), HOME: join(this.top, 'home'), CANNERY_PEAK: peak },
+      env: {
+        ...process.env,
+        TZ: 'UTC',
+        TMPDIR: join(this.top, 'tmp'),
+        HOME: join(this.top, 'home'),
+        CANNERY_PEAK: peak,
+      },
       maxBuffer: 2 ** 30,
       timeout: LONGEST_MS,
       killSignal: 'SIGKILL',
@@ -126,7 +141,10 @@ export class Box {
 }
 
 const lineWith = (text: string, part: string) =>
-  text.slice(text.lastIndexOf('\n', text.indexOf(part)) + 1).split('\n', 1)[0]!.slice(0, 500);
+  text
+    .slice(text.lastIndexOf('\n', text.indexOf(part)) + 1)
+    .split('\n', 1)[0]!
+    .slice(0, 500);
 
 /** Every line of standard output is one row. */
 function faultsOfRows(out: Buffer): string[] {
@@ -136,7 +154,8 @@ function faultsOfRows(out: Buffer): string[] {
   for (const line of out.toString().split('\n').slice(0, -1)) {
     try {
       const row: unknown = JSON.parse(line);
-      if (typeof row !== 'object' || row === null || Array.isArray(row)) faults.push(`a row that is none: ${line.slice(0, 200)}`);
+      if (typeof row !== 'object' || row === null || Array.isArray(row))
+        faults.push(`a row that is none: ${line.slice(0, 200)}`);
     } catch (error) {
       faults.push(`a row that is not JSON: ${(error as Error).message}: ${line.slice(0, 200)}`);
     }

@@ -28,7 +28,11 @@ const jsonOrBytes = (chance: Chance, input: Buffer, other: Buffer) =>
   chance() < 0.6 ? mutatedJson(chance, input) : mutatedBytes(chance, input, other);
 
 /** A mutated one of some inputs, now and then within gzip, under a name that ends so. */
-function kind(ext: string, inputs: readonly Buffer[], mutate: (chance: Chance, input: Buffer, other: Buffer) => Buffer): Kind {
+function kind(
+  ext: string,
+  inputs: readonly Buffer[],
+  mutate: (chance: Chance, input: Buffer, other: Buffer) => Buffer,
+): Kind {
   return (chance) => {
     const bytes = mutate(chance, oneOf(chance, inputs), oneOf(chance, inputs));
     if (chance() < 0.8) return { name: ext, bytes };
@@ -36,7 +40,8 @@ function kind(ext: string, inputs: readonly Buffer[], mutate: (chance: Chance, i
   };
 }
 
-const witness = (n: number) => `{"witness":"w${n}.","report_id":"20160801T000000Z_AS1_${'w'.repeat(50)}","test_name":"ndt","n":1.0}`;
+const witness = (n: number) =>
+  `{"witness":"w${n}.","report_id":"20160801T000000Z_AS1_${'w'.repeat(50)}","test_name":"ndt","n":1.0}`;
 
 const ROWS = ['outgoing', 'store', 'jsonl.sqlite', 'jsonl.sqlite-wal', 'jsonl.sqlite-shm', 'rejects'];
 
@@ -87,11 +92,11 @@ fuzzTest('files that cat opens, and the way behind it', async (t) => {
       const first = files.find(({ name }) => name === some[0]);
       found(`${faults[0]} (${some.join(', ')})`, first?.bytes);
     };
-    const all = (text: Buffer, verb: string, exactly: (line: string) => string) => {
-      const lines = new Set(text.toString().split('\n'));
-      for (const one of witnesses)
-        if (!lines.has(exactly(one))) found(`cannery ${verb}: a good neighbour is lost or changed: ${one}`);
+    const lost = (where: string, isThere: (witness: string) => boolean, bytes?: Buffer) => {
+      const gone = witnesses.filter((one) => !isThere(one));
+      if (gone.length > 0) found(`${where}: ${gone.length} good neighbours are lost or changed: ${gone[0]}`, bytes);
     };
+    const marked = (text: string) => (one: string) => text.includes(/"w\d+\."/.exec(one)![0]);
 
     box.watch(ROWS);
     const cat = box.run(['cat', '--end', '--rejects', 'rejects'], { stdin: rowsOf(paths) });
@@ -103,7 +108,8 @@ fuzzTest('files that cat opens, and the way behind it', async (t) => {
       const row = cat.out.toString().slice(cat.out.toString().lastIndexOf('\n', at) + 1, at);
       return /"measurement_uid":("\w+"|null)/.exec(row)?.[1] ?? 'null';
     };
-    all(cat.out, 'cat', (one) => `${prefix(one, uidOf(one))}${one.slice(1)}`);
+    const lines = new Set(cat.out.toString().split('\n'));
+    lost(`cat (${cat.code}: ${lastOf(cat.err)})`, (one) => lines.has(`${prefix(one, uidOf(one))}${one.slice(1)}`));
 
     const verbs: [string[], RegExp][] = [
       [['normalise'], /./],
@@ -121,9 +127,8 @@ fuzzTest('files that cat opens, and the way behind it', async (t) => {
         }
         return ran;
       });
+      lost(`${args[0]} (${ran.code}: ${lastOf(ran.err)})`, marked(ran.out.toString()), rows);
       rows = ran.out;
-      for (const one of witnesses)
-        if (!rows.includes(/"w\d+\."/.exec(one)![0])) found(`cannery ${args[0]}: a good neighbour is lost: ${one}`);
     }
     const pack = box.run(['postcan', '--rows', '--to', 'outgoing', '--rejects', 'rejects'], { stdin: rows });
     const upload = box.run(['upload', 'store'], { stdin: pack.out });
@@ -133,18 +138,26 @@ fuzzTest('files that cat opens, and the way behind it', async (t) => {
     for (const ran of [pack, upload, index, clear, fsck]) if (ran.faults.length > 0) found(ran.faults[0]!, rows);
     if (fsck.code !== 0) found(`fsck: ${fsck.out.toString().slice(0, 500)}${fsck.err.slice(0, 500)}`, rows);
     const stored = tree(join(box.work, 'store')).filter((path) => path.endsWith('.jsonl.gz'));
-    const lines = stored.map((path) => gunzipSync(read(join(box.work, 'store', path))).toString()).join('');
+    const text = stored.map((path) => gunzipSync(read(join(box.work, 'store', path))).toString()).join('');
     const measurements = rows.toString().split('\n').length - 2;
-    const packedRows = lines.split('\n').length - 1;
+    const packedRows = text.split('\n').length - 1;
     const refused = pack.err.split('\n').length - 1;
-    if (packedRows < measurements - refused) found(`${measurements} rows, ${refused} refused, ${packedRows} lines in cans`, rows);
-    for (const one of witnesses)
-      if (!lines.includes(/"w\d+\."/.exec(one)![0])) found(`a good neighbour is not in a can: ${one}`);
+    if (packedRows < measurements - refused)
+      found(`${measurements} rows, ${refused} refused, ${packedRows} lines in cans`, rows);
+    lost('store', marked(text), rows);
 
     // Others that read the same files, one a round.
     const more: (() => Judged)[] = [
       () => box.run(['cat', '--format', 'rejects', '--rejects', 'again', 'rejects']),
-      () => box.run(['cat', '--rejects', 'again', '--format', oneOf(chance, ['post', 'json', 'jsonl', 'yaml', 'tar', 'rejects']), ...paths.map((path) => `./${path}`)]),
+      () =>
+        box.run([
+          'cat',
+          '--rejects',
+          'again',
+          '--format',
+          oneOf(chance, ['post', 'json', 'jsonl', 'yaml', 'tar', 'rejects']),
+          ...paths.map((path) => `./${path}`),
+        ]),
       () => box.run(['sanitise', 'check', '--bridges', BRIDGES, BUCKET]),
       () => box.run(['ls', '--kind', 'all', BUCKET]),
       () => box.run(['cat', '--rejects', 'again', '-'], { stdin: oneOf(chance, files).bytes }),
@@ -163,10 +176,22 @@ fuzzTest('archives of reports', async (t) => {
     const bytes = reports.map((report) => report.bytes);
     for (let n = 0; n < FILES; n++) {
       const { name, bytes: good } = oneOf(chance, reports);
-      const bad = name.endsWith('.json') ? jsonOrBytes(chance, good, oneOf(chance, bytes)) : mutatedBytes(chance, good, oneOf(chance, bytes));
-      const called = oneOf(chance, [name, name, mutatedBytes(chance, Buffer.from(name), Buffer.from('x')).toString().replace(/[\0/\ufffd]/g, '_').slice(0, 80)]);
+      const bad = name.endsWith('.json')
+        ? jsonOrBytes(chance, good, oneOf(chance, bytes))
+        : mutatedBytes(chance, good, oneOf(chance, bytes));
+      const called = oneOf(chance, [
+        name,
+        name,
+        mutatedBytes(chance, Buffer.from(name), Buffer.from('x'))
+          .toString()
+          .replace(/[\0/\ufffd]/g, '_')
+          .slice(0, 80),
+      ]);
       const ext = oneOf(chance, ['.json', '.yaml', '.yamloo', '.json.gz', '']);
-      box.put(`work/archive/${oneOf(chance, ['', 'a/', 'a/b c/'])}${n}-${called}${ext}`, chance() < 0.2 ? gzipSync(bad) : bad);
+      box.put(
+        `work/archive/${oneOf(chance, ['', 'a/', 'a/b c/'])}${n}-${called}${ext}`,
+        chance() < 0.2 ? gzipSync(bad) : bad,
+      );
     }
     tried(FILES);
     const before = tree(join(box.work, 'archive')).length;
@@ -178,8 +203,20 @@ fuzzTest('archives of reports', async (t) => {
       return ran;
     };
     fault(box.run(['rename', 'archive', '--to', 'reports', '--settle', '0', '--dry-run']));
-    fault(box.run(['rename', 'archive', '--to', 'reports', '--settle', '0', '--layout', oneOf(chance, ['seed', 'pipeline'])]));
-    const kept = () => ['archive', 'reports', 'raw'].reduce((sum, folder) => sum + reportsIn(join(box.work, folder)), 0);
+    fault(
+      box.run([
+        'rename',
+        'archive',
+        '--to',
+        'reports',
+        '--settle',
+        '0',
+        '--layout',
+        oneOf(chance, ['seed', 'pipeline']),
+      ]),
+    );
+    const kept = () =>
+      ['archive', 'reports', 'raw'].reduce((sum, folder) => sum + reportsIn(join(box.work, folder)), 0);
     if (kept() !== before) found(`${before} reports, ${kept()} after rename`);
     if (chance() < 0.3) {
       const log = join('reports', 'rename.log');
@@ -202,5 +239,8 @@ fuzzTest('archives of reports', async (t) => {
   };
 });
 
+const lastOf = (err: string) => err.trimEnd().split('\n').at(-1)!.slice(0, 300);
+
 const reportsIn = (folder: string) =>
-  tree(folder).filter((path) => !/(?:^|\/)(?:rename\.log|\.rename-lock|\.manifest\.jsonl|\.[^/]*lock)$/.test(path)).length;
+  tree(folder).filter((path) => !/(?:^|\/)(?:rename\.log|\.rename-lock|\.manifest\.jsonl|\.[^/]*lock)$/.test(path))
+    .length;

@@ -89,4 +89,3 @@ export function fuzzTest(name: Target, prepare: (t: Test) => Promise<(round: Rou
     t.ok(done.inputs > 0, 'something was tried');
   });
 }
-

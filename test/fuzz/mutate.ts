@@ -238,7 +238,16 @@ export function mutatedTar(chance: Chance, input: Buffer): Buffer {
     const field = tar.subarray(header + at, header + at + length);
     if (length === 1) field[0] = oneOf(chance, [...TAR_TYPES]).charCodeAt(0);
     else if (length === 12 || length === 8) {
-      const value = oneOf(chance, ['0', '7'.repeat(length - 1), '-1', '1000000000', '8', '', '\x80', '\xff'.repeat(12)]);
+      const value = oneOf(chance, [
+        '0',
+        '7'.repeat(length - 1),
+        '-1',
+        '1000000000',
+        '8',
+        '',
+        '\x80',
+        '\xff'.repeat(12),
+      ]);
       field.fill(0).write(value, 'latin1');
     } else field.fill(0).write(oneOf(chance, HOSTILE_TEXTS));
     sign(tar.subarray(header, header + 512));

@@ -11,7 +11,15 @@ import { yamlRecords } from '../../src/edge/yamldocuments.ts';
 import { BridgeDatabase, readBridges } from '../../src/record/bridges.ts';
 import { manifestLine, parseManifest } from '../../src/record/buckets.ts';
 import { JsonError, readExactly, readJson } from '../../src/record/json.ts';
-import { canName, hourFolder, keyFolder, parseCanName, parseHourFolder, parseKey, parsePostName } from '../../src/record/names.ts';
+import {
+  canName,
+  hourFolder,
+  keyFolder,
+  parseCanName,
+  parseHourFolder,
+  parseKey,
+  parsePostName,
+} from '../../src/record/names.ts';
 import { normalise } from '../../src/record/normalise.ts';
 import { NO_LINE, readPost } from '../../src/record/post.ts';
 import { parseLogLine } from '../../src/record/renamelog.ts';
@@ -78,7 +86,9 @@ function outcome<T>(task: () => T): T | string {
 }
 
 const either = (chance: Chance, inputs: readonly Buffer[]) =>
-  chance() < 0.6 ? mutatedJson(chance, oneOf(chance, inputs)) : mutatedBytes(chance, oneOf(chance, inputs), oneOf(chance, inputs));
+  chance() < 0.6
+    ? mutatedJson(chance, oneOf(chance, inputs))
+    : mutatedBytes(chance, oneOf(chance, inputs), oneOf(chance, inputs));
 
 /** A document alone, on one line. */
 const asDocument = (bytes: Buffer): Buffer | undefined => {
@@ -104,7 +114,10 @@ async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
 fuzzTest('parsers of JSON, posts and rows', async () => {
   const lines = documents();
   const rows = lines.map((line) =>
-    Buffer.concat([Buffer.from('{"measurement_uid":null,"bucket_date":"2016-08-01","report_filename":"x",'), line.subarray(1)]),
+    Buffer.concat([
+      Buffer.from('{"measurement_uid":null,"bucket_date":"2016-08-01","report_filename":"x",'),
+      line.subarray(1),
+    ]),
   );
   return async (round) => {
     await tryAll(
@@ -112,7 +125,9 @@ fuzzTest('parsers of JSON, posts and rows', async () => {
       (chance) => either(chance, lines),
       (input) => {
         const limits = { maxDepth: 100, names: ['test_keys', 'report_id'], keep: 2 };
-        const [fast, exact] = [readJson, readExactly].map((reader) => outcome(() => reader(Buffer.from(input), limits)));
+        const [fast, exact] = [readJson, readExactly].map((reader) =>
+          outcome(() => reader(Buffer.from(input), limits)),
+        );
         if (isUtf8(input)) deepStrictEqual(fast, exact);
       },
     );
@@ -141,7 +156,10 @@ fuzzTest('parsers of JSON, posts and rows', async () => {
           const isValid = asDocument(document) !== undefined;
           // What was opened quickly is what the reader of all rows finds, or no document.
           if (isValid && typeof row === 'object') {
-            must(row.kind === 'measurement' && row.document.toString().trim() === document.toString().trim(), 'another document');
+            must(
+              row.kind === 'measurement' && row.document.toString().trim() === document.toString().trim(),
+              'another document',
+            );
           }
           rowOf(input, opened);
         }
@@ -160,7 +178,36 @@ fuzzTest('parsers of YAML', async () => {
       .filter((text) => text.trim() !== '')
       .map((text) => Buffer.from(text, 'latin1')),
   );
-  const PIECES = ['&a ', '*a', '!!binary ', '!!python/object:os.system ', '!!set {', '<<: ', '? ', '- ', '{', '[', '|\n', '>-\n', '"', "'", '#', '%TAG ! x\n', '---\n', '...\n', '\t', ': ', '!!timestamp ', '!!float .nan', '0o7', '.inf', '1:30:00', '2013-02-30T25:61:61Z', '\n  ', '&a [*a, *a]'];
+  const PIECES = [
+    '&a ',
+    '*a',
+    '!!binary ',
+    '!!python/object:os.system ',
+    '!!set {',
+    '<<: ',
+    '? ',
+    '- ',
+    '{',
+    '[',
+    '|\n',
+    '>-\n',
+    '"',
+    "'",
+    '#',
+    '%TAG ! x\n',
+    '---\n',
+    '...\n',
+    '\t',
+    ': ',
+    '!!timestamp ',
+    '!!float .nan',
+    '0o7',
+    '.inf',
+    '1:30:00',
+    '2013-02-30T25:61:61Z',
+    '\n  ',
+    '&a [*a, *a]',
+  ];
   const mutated = (chance: Chance, inputs: readonly Buffer[]) => {
     const input = mutatedBytes(chance, oneOf(chance, inputs), oneOf(chance, inputs));
     if (chance() < 0.5) return input;
@@ -174,10 +221,11 @@ fuzzTest('parsers of YAML', async () => {
       (chance) => mutated(chance, frames),
       (input) => {
         const limits = { maxBytes: 1e6, maxDepth: 100 };
-        const textOf = (text: Buffer) => outcome(() => {
-          const document = readYaml(text, limits);
-          return document.kind === 'mapping' ? document.json.toString() : `${document.kind}: ${document.what}`;
-        });
+        const textOf = (text: Buffer) =>
+          outcome(() => {
+            const document = readYaml(text, limits);
+            return document.kind === 'mapping' ? document.json.toString() : `${document.kind}: ${document.what}`;
+          });
         const fast = textOf(input);
         if (fast.startsWith('{')) JSON.parse(fast);
         // A comment is for the reader of all YAML alone, and changes nothing.
@@ -190,7 +238,11 @@ fuzzTest('parsers of YAML', async () => {
       round,
       (chance) => mutated(chance, reports),
       async (input) => {
-        for await (const { document } of yamlRecords(once(input), 'x.yaml', kernel, { maxLine: 1e6, maxDepth: 100, maxInflated: 1e8 })) {
+        for await (const { document } of yamlRecords(once(input), 'x.yaml', kernel, {
+          maxLine: 1e6,
+          maxDepth: 100,
+          maxInflated: 1e8,
+        })) {
           must(!document.includes(0x0a), 'a record of two lines');
           JSON.parse(document.toString());
         }
@@ -204,7 +256,15 @@ fuzzTest('rules of records', async () => {
   const bridges = new BridgeDatabase(readBridges(read(BRIDGES)));
   const sanitisers = [
     new Sanitiser(bridges, {
-      ...{ unknown: 'redact', key: undefined, search: true, probeIp: true, resolver: false, scrubs: [], annotations: undefined },
+      ...{
+        unknown: 'redact',
+        key: undefined,
+        search: true,
+        probeIp: true,
+        resolver: false,
+        scrubs: [],
+        annotations: undefined,
+      },
     }),
     new Sanitiser(bridges, {
       ...{ unknown: 'drop', key: Buffer.alloc(16, 1), search: true, probeIp: true, resolver: true },
@@ -219,7 +279,11 @@ fuzzTest('rules of records', async () => {
         const document = asDocument(input);
         if (!document) return;
         for (const compat of [false, true]) {
-          const { document: pieces } = normalise(Buffer.from(document), { bucket_date: null, report_filename: null }, { compat, now: '2026-01-01 00:00:00' });
+          const { document: pieces } = normalise(
+            Buffer.from(document),
+            { bucket_date: null, report_filename: null },
+            { compat, now: '2026-01-01 00:00:00' },
+          );
           const text = Buffer.concat(pieces);
           must(asDocument(text) !== undefined, 'what is normalised is no document on one line');
         }
@@ -240,19 +304,25 @@ fuzzTest('gzip and tar', async (t) => {
     await tryAll(
       round,
       (chance) =>
-        chance() < 0.7 ? mutatedBytes(chance, oneOf(chance, jsonl), oneOf(chance, postcans)) : mutatedWithin(chance, oneOf(chance, jsonl), (c, text) => mutatedBytes(c, text, text)),
+        chance() < 0.7
+          ? mutatedBytes(chance, oneOf(chance, jsonl), oneOf(chance, postcans))
+          : mutatedWithin(chance, oneOf(chance, jsonl), (c, text) => mutatedBytes(c, text, text)),
       async (input) => {
         const reader = new ByteReader(once(input));
         const pieces: Buffer[] = [];
         try {
           while ((await reader.peek(1)).length > 0)
-            for await (const text of memberText(reader, { offset: 0, length: 0, plainHeader: false })) pieces.push(text);
+            for await (const text of memberText(reader, { offset: 0, length: 0, plainHeader: false }))
+              pieces.push(text);
         } catch (error) {
           if (!isTold(error)) throw error;
           return;
         }
         // What is whole to one reader is the same to the other.
-        must(Buffer.concat(pieces).equals(input.length === 0 ? input : gunzipSync(input)), 'other text than zlib reads');
+        must(
+          Buffer.concat(pieces).equals(input.length === 0 ? input : gunzipSync(input)),
+          'other text than zlib reads',
+        );
       },
     );
     await tryAll(
@@ -277,13 +347,25 @@ fuzzTest('gzip and tar', async (t) => {
 
 fuzzTest('names, logs and requests', async (t) => {
   const database = read(BRIDGES);
-  const kept = rejects(t).toString().trim().split('\n').map((line) => Buffer.from(line));
+  const kept = rejects(t)
+    .toString()
+    .trim()
+    .split('\n')
+    .map((line) => Buffer.from(line));
   const sha256 = 'a'.repeat(64);
   const manifest = Buffer.from(
-    ['a.json', 'b c.yaml', 'ü.json'].map((name) => manifestLine({ name, size: 7, sha256, from: `/x/${name}`, at: '2024-02-01T12:00:00.000Z' })).join(''),
+    ['a.json', 'b c.yaml', 'ü.json']
+      .map((name) => manifestLine({ name, size: 7, sha256, from: `/x/${name}`, at: '2024-02-01T12:00:00.000Z' }))
+      .join(''),
   );
-  const log = Buffer.from(`a.json\t/x/b.json\t{"outcome":"renamed","at":"2024-02-01T12:00:00.000Z","bytes":7,"sha256":"${sha256}"}`);
-  const requests = ['20240201101506.402117_IT_webconnectivity_ce0ee03a1183bac2', '{"report_id":"r","input":"i"}', '{"measurement_uid":null,"bucket_date":null,"report_filename":null,"report_id":"r"}'].map((text) => Buffer.from(text));
+  const log = Buffer.from(
+    `a.json\t/x/b.json\t{"outcome":"renamed","at":"2024-02-01T12:00:00.000Z","bytes":7,"sha256":"${sha256}"}`,
+  );
+  const requests = [
+    '20240201101506.402117_IT_webconnectivity_ce0ee03a1183bac2',
+    '{"report_id":"r","input":"i"}',
+    '{"measurement_uid":null,"bucket_date":null,"report_filename":null,"report_id":"r"}',
+  ].map((text) => Buffer.from(text));
   const names = [
     '2021081715_US_webconnectivity.n0.0',
     '20160801_IT_ndt.x.0123456789abcdef',
@@ -297,7 +379,12 @@ fuzzTest('names, logs and requests', async (t) => {
   return async (round) => {
     await tryAll(
       round,
-      (chance) => mutatedBytes(chance, oneOf(chance, names), chance() < 0.5 ? oneOf(chance, names) : Buffer.from(oneOf(chance, HOSTILE_TEXTS))),
+      (chance) =>
+        mutatedBytes(
+          chance,
+          oneOf(chance, names),
+          chance() < 0.5 ? oneOf(chance, names) : Buffer.from(oneOf(chance, HOSTILE_TEXTS)),
+        ),
       (input) => {
         const name = input.toString();
         const can = parseCanName(name);
@@ -329,7 +416,20 @@ fuzzTest('names, logs and requests', async (t) => {
       () => {
         const text = () => oneOf(round.chance, [...HOSTILE_TEXTS, 'IT', 'AS1', 'ndt', '0.1', '2016-08-01 00:00:00']);
         const header = Object.fromEntries(
-          ['test_name', 'probe_cc', 'probe_asn', 'report_id', 'start_time', 'test_start_time', 'software_version', 'data_format_version', 'format_version'].map((key) => [key, oneOf(round.chance, [text(), text(), null, 7, true, 1e300, Buffer.from([255]), [], {}])]),
+          [
+            'test_name',
+            'probe_cc',
+            'probe_asn',
+            'report_id',
+            'start_time',
+            'test_start_time',
+            'software_version',
+            'data_format_version',
+            'format_version',
+          ].map((key) => [
+            key,
+            oneOf(round.chance, [text(), text(), null, 7, true, 1e300, Buffer.from([255]), [], {}]),
+          ]),
         );
         const naming = nameOfHeader(header, 'json', false);
         if (!('parts' in naming)) return;
@@ -343,4 +443,8 @@ fuzzTest('names, logs and requests', async (t) => {
 });
 
 /** A part of a path that leads nowhere else. */
-const isSafe = (name: string) => /^[A-Za-z0-9._/~+-]+$/.test(name) && !name.split('/').includes('..') && !name.startsWith('/') && !name.startsWith('.');
+const isSafe = (name: string) =>
+  /^[A-Za-z0-9._/~+-]+$/.test(name) &&
+  !name.split('/').includes('..') &&
+  !name.startsWith('/') &&
+  !name.startsWith('.');
