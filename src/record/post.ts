@@ -100,11 +100,12 @@ export function lookupKeys(bytes: Buffer, document: Value): LookupKeys {
 
 /**
  * A key as the index has it. A probe may send megabytes for an input: past 2,048 characters its first 1,024 and
- * its SHA-256 stand for it. Who looks one up passes it through here too.
+ * its SHA-256 stand for it. A lone surrogate, which a database has no bytes for, is U+FFFD. Who looks one up passes it
+ * through here too.
  */
 export function keyText(text: string): string {
-  if (text.length <= 2048) return text;
-  return `${text.slice(0, 1024)} sha256:${createHash('sha256').update(text).digest('hex')}`;
+  if (text.length <= 2048) return text.toWellFormed();
+  return `${text.slice(0, 1024).toWellFormed()} sha256:${createHash('sha256').update(text).digest('hex')}`;
 }
 
 /** A list of inputs is joined with colons, as the index has always had it; any other value is its JSON text. */

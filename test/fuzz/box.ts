@@ -49,6 +49,7 @@ export class Box {
   readonly work: string;
   readonly decoy: string;
   #before = new Map<string, string>();
+  #but: readonly string[] = [];
 
   constructor(t: Test) {
     this.top = folder(t);
@@ -74,21 +75,22 @@ export class Box {
 
   /** What lies here now may not change. @param but paths below the working folder that may */
   watch(but: readonly string[]): void {
-    this.#before = this.#look(but);
+    this.#but = but;
+    this.#before = this.#look();
   }
 
-  /** What has changed, come or gone since, and may not. @param but as for `watch` */
-  touched(but: readonly string[]): string[] {
-    const now = this.#look(but);
+  /** What has changed, come or gone since, and may not. */
+  touched(): string[] {
+    const now = this.#look();
     const faults: string[] = [];
     for (const [path, state] of this.#before) if (now.get(path) !== state) faults.push(`changed: ${path}`);
     for (const path of now.keys()) if (!this.#before.has(path)) faults.push(`made: ${path}`);
-    return faults;
+    return faults.slice(0, 3);
   }
 
-  #look(but: readonly string[]): Map<string, string> {
+  #look(): Map<string, string> {
     const seen = new Map<string, string>();
-    const skipped = new Set(but.map((path) => join(this.work, path)));
+    const skipped = new Set(this.#but.map((path) => join(this.work, path)));
     const look = (path: string) => {
       for (const entry of readdirSync(path, { withFileTypes: true })) {
         const below = join(path, entry.name);

@@ -17,7 +17,7 @@ interface Named {
 /** How a kind of file is called, and made bad. */
 type Kind = (chance: Chance) => Named;
 
-const FILES = 120;
+const FILES = 300;
 
 /** Bad files a witness. */
 const EVERY = 8;
@@ -43,7 +43,7 @@ function kind(
 const witness = (n: number) =>
   `{"witness":"w${n}.","report_id":"20160801T000000Z_AS1_${'w'.repeat(50)}","test_name":"ndt","n":1.0}`;
 
-const ROWS = ['outgoing', 'store', 'jsonl.sqlite', 'jsonl.sqlite-wal', 'jsonl.sqlite-shm', 'rejects'];
+const ROWS = ['outgoing', 'store', 'jsonl.sqlite', 'jsonl.sqlite-wal', 'jsonl.sqlite-shm', 'rejects', 'again'];
 
 fuzzTest('files that cat opens, and the way behind it', async (t) => {
   const box = new Box(t);
@@ -164,7 +164,7 @@ fuzzTest('files that cat opens, and the way behind it', async (t) => {
     ];
     const ran = oneOf(chance, more)();
     if (ran.faults.length > 0) found(ran.faults[0]!);
-    for (const fault of box.touched([...ROWS, 'again'])) found(fault);
+    for (const fault of box.touched()) found(fault);
   };
 });
 
@@ -235,7 +235,7 @@ fuzzTest('archives of reports', async (t) => {
     }
     fault(box.run(['bucket', 'verify', `raw/${BUCKET}`]));
     if (chance() < 0.5) fault(box.run(['backup', `raw/${BUCKET}`, 'backup']));
-    for (const touched of box.touched(mine)) found(touched);
+    for (const touched of box.touched()) found(touched);
   };
 });
 

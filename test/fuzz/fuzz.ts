@@ -33,6 +33,8 @@ export type Target = keyof typeof SHARES;
 const ENOUGH = 5;
 
 export interface Round {
+  /** From 0. */
+  number: number;
   chance: Chance;
   /** So many inputs were given to what is tested. */
   tried(inputs: number): void;
@@ -55,6 +57,7 @@ export async function rounds(
   do {
     const at = `${name} round ${n}`;
     await round({
+      number: n,
       chance: chance(SEED + n * 7919),
       tried: (by) => (inputs += by),
       found(reason, input) {
