@@ -49,7 +49,7 @@ export function isManifest(value: unknown, can: string): value is Manifest {
     [POSTCAN_EXT, JSONL_EXT].every((ext, n) => isCanFile(files[n], `${can}${ext}`, keyFolder(named))) &&
     orNone(spool, (path) => isText(path) && isAbsolute(path)) &&
     Array.isArray(posts) &&
-    posts.length === measurements &&
+    (folder === undefined || posts.length === measurements) &&
     posts.every((post) => isPackedPost(post, folder)) &&
     orNone(generation, isGeneration)
   );

@@ -22,8 +22,7 @@ export function parseReject(bytes: Buffer): Kept {
   const { file = null, line = null, reason = '' } = row;
   const as = REJECT_KINDS.find((kind) => kind === row.as);
   const isPlace = isTextOrNull(file) && (line === null || Number.isSafeInteger(line));
-  if (!as || !isPlace || typeof reason !== 'string')
-    throw new Error('no reject row: its members are not of their kinds');
+  if (!as || !isPlace || typeof reason !== 'string') throw new Error('no reject row');
   return { as, file, line: line as number | null, data: dataOf(row.data), reason };
 }
 

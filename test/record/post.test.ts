@@ -181,6 +181,7 @@ t.test('what the index looks a measurement up by', (t) => {
     t.ok(keyText(text).isWellFormed(), 'a database has no bytes for half a character');
     t.equal(keyText(keyText(text)), keyText(text));
   }
+  t.not(keyText('\ud800'), keyText('\ud801'));
 
   const bytes = Buffer.from(
     '{"test_name":"web_connectivity","probe_cc":"IT","report_id":7,"measurement_start_time":"2024-02-01 10:00:00"}',
