@@ -32,14 +32,7 @@ export class Indexer {
     const { outgoing } = locate(row);
     if (!this.#dedicated.has(outgoing.path)) outgoing.dedicate({ index: resolve(this.#index.path) });
     this.#dedicated.add(outgoing.path);
-    return withCan(row, async (folder) => {
-      try {
-        return this.#step(row, folder);
-      } catch (error) {
-        if (error instanceof Malformed) return { refused: error.message };
-        throw error;
-      }
-    });
+    return withCan(row, async (folder) => this.#step(row, folder));
   }
 
   #step(row: CanRow, folder: CanFolder): Recorded {

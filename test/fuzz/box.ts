@@ -24,7 +24,7 @@ const LONGEST_MS = 60_000;
 
 /** What JavaScript, node, SQLite and WebAssembly say of faults of a program. Nothing that is put in has such words. */
 const CRASH =
-  /\b(?:Type|Range|Reference|Syntax|Assertion|Runtime)Error\b|Cannot (?:read|set|convert|destructure|mix|access)|is not (?:a function|iterable|a constructor|defined|an object|a valid)|\bundefined\b|\[object |\bNaN\b|Invalid (?:array|string|time|typed|count)|out of (?:memory|bounds)|call stack|argument must|must be (?:of type|an instance)|Received |unreachable|node:internal|\n\s+at |datatype mismatch|can only bind|Unhandled|constraint failed/;
+  /\b(?:Type|Range|Reference|Syntax|Assertion|Runtime)Error\b|Cannot (?:read|set|convert|destructure|mix|access)|is not (?:a function|iterable|a constructor|defined|an object|a valid)|\bundefined\b|\[object |\bNaN\b|Invalid (?:array|string|time|typed|count)|out of (?:memory|bounds)|call stack|argument must|must be (?:of type|an instance)|Received |unreachable|node:internal|\n\s+at |can only bind|Unhandled/;
 
 export interface Judged {
   code: number | null;
