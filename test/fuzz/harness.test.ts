@@ -49,7 +49,8 @@ t.test('a bad tar that ends the run', async (t) => {
       const files = [...tree(box.work).filter((name) => name.endsWith('.tar')), 'good.jsonl'];
       const ran = box.run(['cat', '--raw', ...files], { program: run });
       for (const fault of ran.faults) found(fault);
-      if (!ran.out.toString().split('\n').includes(witness)) for (let n = 0; n < 5; n++) found(`lost: ${ran.err.slice(-200)}`);
+      if (!ran.out.toString().split('\n').includes(witness))
+        for (let n = 0; n < 5; n++) found(`lost: ${ran.err.slice(-200)}`);
     });
   const { finds } = await trial(program, SOON);
   t.ok(finds.length > 0, finds[0] ?? 'nothing was found');
