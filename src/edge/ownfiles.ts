@@ -108,9 +108,9 @@ export function isIndexRow(value: unknown, linenum: number): value is IndexRow {
 
 export function isPurpose(value: unknown): value is Purpose {
   if (!isObject(value)) return false;
-  const { class: zone, ...others } = value as Unknown<Purpose>;
-  const texts = [others.host, others.store, others.endpoint, others.index];
-  return orNone(zone, (is) => CLASSES.includes(is)) && texts.every((text) => orNone(text, isText));
+  const { version, class: zone, host, store, endpoint, index } = value as Unknown<Purpose>;
+  const texts = [host, store, endpoint, index];
+  return isCount(version) && orNone(zone, (is) => CLASSES.includes(is)) && texts.every((text) => orNone(text, isText));
 }
 
 /** Names of cans of one hour. */

@@ -181,3 +181,16 @@ t.test('members of a tar that lead elsewhere, of every type', (t) => {
   t.same(box.touched(), []);
   t.end();
 });
+
+t.test('what a tar holds is searched, whatever type its members say they are', (t) => {
+  const box = new Box(t);
+  const secret = Buffer.from('obfs3 192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567\n');
+  const member = (type: string) =>
+    Buffer.concat([header(`a/${type}`, octal(secret.length), type), secret, Buffer.alloc(512 - secret.length)]);
+  const types = [...'017S'];
+  box.put('work/types.tar', Buffer.concat([...types.map(member), Buffer.alloc(1024)]));
+  const { code, out } = box.run(['sanitise', 'check', '--bridges', BRIDGES, 'types.tar']);
+  t.equal(code, 3);
+  for (const type of types) t.ok(out.includes(`types.tar(a/${type})`), type);
+  t.end();
+});

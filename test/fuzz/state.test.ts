@@ -101,20 +101,23 @@ function forgedLine(chance: Chance, bytes: Buffer): Buffer {
 
 interface Stock {
   box: Box;
-  /** The shipped posts in cans: some ready, some sent, some indexed. */
+  /** The shipped posts in cans of one each: some ready, some sent, some indexed. */
   begun: string;
 }
 
 function begun(t: Test): Stock {
   const cwd = shippedSpool(t);
-  const can = cannery(PACK, { cwd, stdin: cannery(['ls', 'incoming'], { cwd }).out }).out.split('\n');
+  const can = cannery([...PACK, '--max-bytes', '1000'], {
+    cwd,
+    stdin: cannery(['ls', 'incoming'], { cwd }).out,
+  }).out.split('\n');
   const some = (from: number, to: number) =>
     can
       .slice(from, to)
       .map((row) => `${row}\n`)
       .join('');
-  const sent = cannery(['upload', 'store'], { cwd, stdin: some(0, 5) }).out.split('\n');
-  cannery(['index', 'jsonl.sqlite'], { cwd, stdin: `${sent.slice(0, 3).join('\n')}\n` });
+  const sent = cannery(['upload', 'store'], { cwd, stdin: some(0, 14) }).out.split('\n');
+  cannery(['index', 'jsonl.sqlite'], { cwd, stdin: `${sent.slice(0, 7).join('\n')}\n` });
   return { box: new Box(t), begun: cwd };
 }
 
