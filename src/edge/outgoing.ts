@@ -66,6 +66,7 @@ export interface Manifest {
   measurements: number;
   /** Posts whose line is `{}`. */
   unreadable: number;
+  /** The postcan and the lines, in this order. */
   files: CanFile[];
   /** Absolute path of the spool that the posts came from; absent in row cans. */
   spool?: string;

@@ -2,7 +2,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { ROWS_EXT } from '../record/names.ts';
-import { Failure } from '../stream/errors.ts';
 import type { Reporter } from './commit.ts';
 import { replaceFile } from './files.ts';
 import { type CanFile, type CanFolder, type CanRow, canRow, digestFile, type Manifest } from './outgoing.ts';
@@ -71,7 +70,6 @@ async function rowsFile(folder: CanFolder, manifest: Manifest): Promise<CanFile>
   const name = `${folder.can}${ROWS_EXT}`;
   const path = folder.file(name);
   if (!existsSync(path)) replaceFile(path, gzipSync(readFileSync(folder.file('rows.jsonl'))));
-  const { s3path } = manifest.files[0] ?? {};
-  if (s3path === undefined) throw new Failure(`${folder.dir}: a can without files`);
+  const { s3path } = manifest.files[0]!;
   return { name, s3path: s3path.replace(/[^/]+$/, name), ...(await digestFile(path)) };
 }

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Test } from 'tap';
-import { folder, ROOT } from '../lib.ts';
+import { folder, folderElsewhere, ONE_DISK, ROOT } from '../lib.ts';
 
 /** Of memory, whatever comes in. The largest that a verb has of its own accord is 130. */
 const MOST_MB = 300;
@@ -52,7 +52,7 @@ export class Box {
   #but: readonly string[] = [];
 
   constructor(t: Test) {
-    this.top = folder(t);
+    this.top = ONE_DISK ? folder(t) : folderElsewhere(t); // in memory: nothing here is about fsync
     this.work = join(this.top, 'work');
     this.decoy = join(this.top, 'decoy');
     for (const name of ['work', 'decoy/outgoing', 'tmp', 'home']) mkdirSync(join(this.top, name), { recursive: true });
