@@ -32,12 +32,6 @@ export function faultOfFile(error: unknown): string | undefined {
   return ITS_OWN.has(errno(error) ?? '') ? describe(error) : undefined;
 }
 
-/** The same of a tar: tar-stream's errors have neither a class nor a code of their own. */
-function faultOfTar(error: unknown): string | undefined {
-  const bare = error instanceof Error && error.constructor === Error && errno(error) === undefined;
-  return bare ? error.message : faultOfFile(error);
-}
-
 export interface ReadOptions {
   maxLine: number;
   /** Deepest post whose line is not `{}`. */
@@ -459,7 +453,7 @@ class Posts {
       this.count++;
       return value;
     } catch (error) {
-      const fault = faultOfTar(error);
+      const fault = faultOfFile(error);
       if (fault === undefined) throw error;
       this.broken = `after ${this.count} posts: ${fault}`;
       return undefined;

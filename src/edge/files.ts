@@ -117,11 +117,11 @@ export function readWhole(path: string): Buffer {
   }
 }
 
-/** JSON of a file of ours. @throws Error naming the file */
-export function readJsonFile<T>(path: string): T {
+/** JSON of a file of ours, in whatever form. @throws Error naming the file */
+export function readJsonFile(path: string): unknown {
   const text = readWhole(path).toString();
   try {
-    return JSON.parse(text) as T;
+    return JSON.parse(text);
   } catch (error) {
     throw new Error(`${path}: ${(error as Error).message}`);
   }

@@ -90,8 +90,9 @@ export class HourPacker {
   async #finishPosts(manifest: Manifest): Promise<void> {
     const touched = new Set<string>();
     for (const { file, bytes, sha256: digest } of manifest.posts) {
-      const [folder, name] = file.split('/') as [string, string];
-      if (!parseHourFolder(folder) || !parsePostName(name)) continue; // a row can: its posts never were in a spool
+      const [folder = '', name = '', ...more] = file.split('/');
+      // A row can: its posts never were in a spool.
+      if (!parseHourFolder(folder) || !parsePostName(name) || more.length > 0) continue;
       touched.add(folder);
       if (!lstatOf(join(this.#spool, folder))?.isDirectory()) continue;
       const path = join(this.#spool, file);

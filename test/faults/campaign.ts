@@ -42,7 +42,15 @@ export async function places(t: Test, make: (place: Place) => void | Promise<voi
   return all;
 }
 
-export type Count = 'kill_points' | 'failures' | 'replays' | 'restarts' | 'mutants_caught' | 'disks_filled' | 'losses';
+export type Count =
+  | 'kill_points'
+  | 'failures'
+  | 'replays'
+  | 'restarts'
+  | 'mutants_caught'
+  | 'disks_filled'
+  | 'inputs_fuzzed'
+  | 'losses';
 
 /** Adds to the counts of this run of all tests. */
 export function count(what: Count, by: number): void {
