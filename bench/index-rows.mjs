@@ -31,11 +31,18 @@ for (let made = 0; made < rows; made += perCan) {
   const reports = Array.from({ length: Math.ceil(n / 40) }, () =>
     randomBytes(12).toString('base64').replace(/[+/]/g, 'o'),
   );
+  const posts = [];
   const lines = seconds.map((s, i) => {
     const time = `${hour}${String(Math.floor(s / 60)).padStart(2, '0')}${(s % 60).toFixed(6).padStart(9, '0').slice(0, 9)}`;
     const report = reports[Math.floor(i / 40)];
+    const uid = `${time}_${cc}_webconnectivity_${randomBytes(8).toString('hex')}`;
+    posts.push({
+      file: `${hour}_${cc}_webconnectivity/${uid}.post`,
+      bytes: 1,
+      sha256: createHash('sha256').update(uid).digest('hex'),
+    });
     return JSON.stringify({
-      measurement_uid: `${time}_${cc}_webconnectivity_${randomBytes(8).toString('hex')}`,
+      measurement_uid: uid,
       report_id: `${hour.slice(0, 8)}T${hour.slice(8)}0000Z_webconnectivity_${cc}_64496_n1_${report}`,
       input: `https://www.example-${(i * 7919) % 2500}.org/path/`,
       linenum: i,
@@ -54,7 +61,7 @@ for (let made = 0; made < rows; made += perCan) {
     name: can + ext,
     bytes: 1,
     sha256,
-    md5: '',
+    md5: sha256.slice(0, 32),
     s3path: key + ext,
   }));
   const manifest = {
@@ -65,7 +72,7 @@ for (let made = 0; made < rows; made += perCan) {
     unreadable: 0,
     files,
     spool: dir,
-    posts: [],
+    posts,
   };
   writeFileSync(join(folder, 'can.json'), JSON.stringify(manifest));
   receipts.push(JSON.stringify({ can, dir: folder, class: 'as-received', measurements: n, files: [] }));

@@ -44,11 +44,15 @@ export class Sum {
   }
 }
 
-/** A final, empty deflate block, and the trailer. */
+/** A final, empty deflate block. */
+const LAST_BLOCK = Buffer.from([0x03, 0x00]);
+
+/** What ends a member: the last block, and the trailer. */
 export function memberEnd({ crc, length }: Pick<Segment, 'crc' | 'length'>): Buffer {
-  const end = Buffer.from([0x03, 0x00, 0, 0, 0, 0, 0, 0, 0, 0]);
-  end.writeUInt32LE(crc, 2);
-  end.writeUInt32LE(length % 2 ** 32, 6);
+  const end = Buffer.alloc(LAST_BLOCK.length + 8);
+  LAST_BLOCK.copy(end);
+  end.writeUInt32LE(crc, LAST_BLOCK.length);
+  end.writeUInt32LE(length % 2 ** 32, LAST_BLOCK.length + 4);
   return end;
 }
 
@@ -59,10 +63,17 @@ export function memberOf(text: Segment): Buffer {
 
 export const inflateMember = promisify(zlib.gunzip) as (b: Uint8Array, o?: zlib.ZlibOptions) => Promise<Buffer>;
 
-/** Text of segments on end. @param length of it: more is a fault */
+/**
+ * Text of segments on end, which must end on a byte and where a block does.
+ * @param length of the text
+ * @throws Error for more text, or where something else than segments stands
+ */
 export function inflateSegments(deflated: Uint8Array, length: number): Buffer {
-  const options = { chunkSize: Math.max(64, length + 1), maxOutputLength: Math.max(1, length) };
-  return zlib.inflateRawSync(deflated, { ...options, finishFlush: zlib.constants.Z_SYNC_FLUSH });
+  const whole = Buffer.concat([deflated, LAST_BLOCK]);
+  const options = { chunkSize: Math.max(64, length + 1), maxOutputLength: Math.max(1, length), info: true };
+  const done = zlib.inflateRawSync(whole, options) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
+  if (done.engine.bytesWritten !== whole.length) throw new Error('a last block where others follow');
+  return done.buffer;
 }
 
 export function isGzip(bytes: Uint8Array): boolean {

@@ -47,7 +47,7 @@ export class Indexer {
     const siblings = this.#siblings(folder, manifest, store);
     if (!siblings) return { generation, waits: true };
     const cans = [folder, ...siblings].map((each) => {
-      const own = each.manifest();
+      const own = each === folder ? manifest : each.manifest();
       return { manifest: own, rows: () => rowsOf(each, own) };
     });
     const { superseded, outdated } = this.#index.insertCans(store, cans, this.#replace);

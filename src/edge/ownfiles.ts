@@ -18,7 +18,7 @@ const CLASSES: readonly unknown[] = ['as-received', 'unsanitised', 'sanitised'] 
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const isText = (value: unknown): value is string => typeof value === 'string';
-const isHex = (value: unknown, digits: number) => isText(value) && value.length === digits && /^[0-9a-f]*$/.test(value);
+const isHex = (value: unknown, digits: number) => isText(value) && value.length === digits && !/[^0-9a-f]/.test(value);
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 const orNone = (value: unknown, is: (value: unknown) => boolean) => value === undefined || is(value);
 
