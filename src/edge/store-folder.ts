@@ -142,6 +142,8 @@ export class FolderStore implements Store {
     if (!now || stateOf(now) !== etag) throw new Changed(`${key}: changed while it was read`);
   }
 
+  async firstPart(): Promise<undefined> {}
+
   #path(key: string): string {
     if (key.startsWith('/') || key.split('/').some((part) => part === '..' || part === ''))
       throw new Malformed(`'${key}' is no key`);

@@ -292,6 +292,17 @@ export class S3Store implements Store {
     }
   }
 
+  async firstPart(key: string, etag: string): Promise<number | undefined> {
+    const command = new HeadObjectCommand({ ...this.at(key), IfMatch: `"${etag}"`, PartNumber: 1 });
+    try {
+      const { ContentLength, PartsCount } = await this.#retry('head', key, () => this.client.send(command));
+      return PartsCount === undefined ? undefined : ContentLength;
+    } catch (error) {
+      if (error instanceof StatusError) return undefined; // it does not tell
+      throw error;
+    }
+  }
+
   async #sendOnce(key: string, taker: Taker): Promise<void> {
     const { held, etag } = taker;
     const command = new GetObjectCommand({
@@ -364,7 +375,7 @@ export class S3Store implements Store {
         if (error instanceof Failure || error instanceof Malformed || error instanceof Changed) throw error;
         const fault = classify(error);
         if (this.#learns(fault, client)) continue;
-        if (gained() > before) n = 1;
+        if (gained() > before) n = lost = 0;
         before = gained();
         lost = fault.kind === 'connection' ? lost + 1 : 0;
         const where = `${this.name}/${key}: ${what}: ${fault.reason}`;

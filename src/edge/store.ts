@@ -51,6 +51,8 @@ export interface Store {
    * begun; Failure where the store cannot be read
    */
   send(key: string, taker: Taker): Promise<void>;
+  /** Bytes of the first of the parts that an object was put in, where the store tells. */
+  firstPart(key: string, etag: string): Promise<number | undefined>;
   close(): void;
 }
 
