@@ -122,7 +122,10 @@ export class Fetcher {
         unlinkIfThere(path);
         return `the ${facts.bytes} bytes that came are not what the store tells of them (ETag ${facts.etag})`;
       }
-      if (foreign !== undefined && foreign !== sha256) throw new Malformed(otherBytes(this.#mirror.path(key)));
+      if (foreign !== undefined && foreign !== sha256) {
+        unlinkIfThere(path);
+        throw new Malformed(otherBytes(this.#mirror.path(key)));
+      }
       const mtime = foreign === undefined ? await part.settle() : this.#mirror.stat(key)!.mtimeMs;
       const entry = { s3path: key, store: name, etag: facts.etag, bytes: facts.bytes, sha256, checked, mtime };
       await this.#mirror.commit(foreign === undefined ? path : undefined, entry);

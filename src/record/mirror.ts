@@ -31,7 +31,10 @@ export function objectOf({ file, s3path }: { file: string; s3path?: string }): {
   if (fault !== undefined) throw new Error(fault);
   if (file === key) return { store: '.', key };
   if (!file.endsWith(`/${key}`)) throw new Error(`its s3path, ${key}, is not how it ends`);
-  return { store: file.slice(0, -key.length - 1) || '/', key };
+  const store = file.slice(0, -key.length - 1) || '/';
+  const place = isUrl(store) ? storePlace(store) : undefined;
+  if (place && 'fault' in place) throw new Error(place.fault);
+  return { store, key };
 }
 
 /** By what a copy was compared with its object; `size` alone where the store tells no more. */
