@@ -3,8 +3,8 @@
 import t, { type Test } from 'tap';
 import { S3Store } from '../src/edge/store-s3.ts';
 import { rows, shellAsync } from './lib.ts';
-import { COUNTRIES, publicBucket, TESTS } from './publicbucket.ts';
-import { FakeS3, fault } from './servers/fakes3.ts';
+import { asNobody, NOBODY, publicBucket, publicServer, TESTS } from './publicbucket.ts';
+import { type FakeS3, fault } from './servers/fakes3.ts';
 import {
   Bucket,
   type Env,
@@ -25,21 +25,17 @@ interface Row {
   kind: string;
 }
 
-const NOBODY: Env = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined, AWS_REGION: undefined };
-
-async function publicServer(t: Test): Promise<{ fake: FakeS3; env: Env; objects: Map<string, Buffer> }> {
-  const fake = await FakeS3.make(t);
-  fake.isPublic = true;
+async function server(t: Test): Promise<{ fake: FakeS3; env: Env; objects: Map<string, Buffer> }> {
   const objects = publicBucket();
-  for (const [key, bytes] of objects) fake.hold('ooni', key, bytes);
-  return { fake, env: environmentFor(fake, NOBODY), objects };
+  const fake = await publicServer(t, 'ooni', objects);
+  return { fake, env: asNobody(fake), objects };
 }
 
 const ls = (options: string, env: Env) => shellAsync(`cannery ls --stats ${options}`, { env });
 const keysOf = (out: string) => rows<Row>(out).map(({ s3path }) => s3path);
 
 t.test('without credentials and region, by both kinds of address', async (t) => {
-  const { fake, env, objects } = await publicServer(t);
+  const { fake, env, objects } = await server(t);
   const lines = [...objects.keys()].filter((key) => key.endsWith('.jsonl.gz'));
   for (const place of ['s3://ooni', `${fake.endpoint}/ooni/`]) {
     const all = await ls(place, env);
@@ -66,7 +62,7 @@ t.test('without credentials and region, by both kinds of address', async (t) => 
 });
 
 t.test('filters go into the prefixes', async (t) => {
-  const { fake, env, objects } = await publicServer(t);
+  const { fake, env, objects } = await server(t);
   const day = '--from 2024-02-01 --to 2024-02-02';
   for (const name of ['web_connectivity', 'webconnectivity']) {
     fake.listed.length = 0;
@@ -109,7 +105,7 @@ t.test('filters go into the prefixes', async (t) => {
 });
 
 t.test('pages, folders over pages, and a prefix before the layouts', async (t) => {
-  const { fake, env, objects } = await publicServer(t);
+  const { fake, env, objects } = await server(t);
   for (const [key, bytes] of objects) fake.hold('deep', `a/b/${key}`, bytes);
   fake.pageSize = 3;
   for (const filter of ['', '--cc IT', '--from 2020-10-20 --to 2020-10-22', '--test tor --kind can']) {
@@ -121,7 +117,7 @@ t.test('pages, folders over pages, and a prefix before the layouts', async (t) =
 });
 
 t.test('a summary, before anything is fetched', async (t) => {
-  const { env, objects } = await publicServer(t);
+  const { env, objects } = await server(t);
   const { out } = await ls('s3://ooni --summary --cc IT,DE --from 2024-02-01', env);
   const bytes = (cc: string, test: string) =>
     [...objects]
@@ -140,7 +136,7 @@ t.test('a summary, before anything is fetched', async (t) => {
 });
 
 t.test('names that nobody knows', async (t) => {
-  const { fake, env } = await publicServer(t);
+  const { fake, env } = await server(t);
   const said = async (options: string, code: number) => {
     const ran = await ls(`s3://ooni ${options}`, env);
     exits(t, ran, code);
@@ -209,7 +205,7 @@ t.test('a region that is not known is told by the server, and nothing is said of
 });
 
 t.test('a server that is busy, a bucket that is not there, one that is closed', async (t) => {
-  const { fake, env, objects } = await publicServer(t);
+  const { fake, env, objects } = await server(t);
   let busy = 5;
   fake.meanwhile = () => (busy-- > 0 ? fault(503, 'SlowDown') : undefined);
   const ran = await ls('s3://ooni --kind jsonl', env);
@@ -251,4 +247,3 @@ t.test('a real server', { skip: real ? false : 'no S3 server is running (make se
   const cut = await ls(`${bucket.url} --kind can`, bucket.env({ AWS_ENDPOINT_URL_S3: relay.endpoint }));
   t.same(keysOf(cut.out), keysOf(all.out), 'an answer that is cut is asked for again');
 });
-t.ok(COUNTRIES.length > 0);

@@ -30,20 +30,9 @@ import {
   tree,
   underStrace,
 } from './lib.ts';
-import { publicBucket } from './publicbucket.ts';
-import { FakeS3, fault } from './servers/fakes3.ts';
-import {
-  Bucket,
-  type Env,
-  environmentFor,
-  exits,
-  md5,
-  messages,
-  Relay,
-  runningServer,
-  sha256,
-  stats,
-} from './servers/s3.ts';
+import { asNobody, publicBucket, publicServer } from './publicbucket.ts';
+import { type FakeS3, fault } from './servers/fakes3.ts';
+import { Bucket, type Env, exits, md5, messages, Relay, runningServer, sha256, stats } from './servers/s3.ts';
 
 interface Row {
   file: string;
@@ -53,8 +42,6 @@ interface Row {
   sha256: string;
   from: string;
 }
-
-const NOBODY: Env = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined, AWS_REGION: undefined };
 
 interface Place {
   fake: FakeS3;
@@ -67,10 +54,8 @@ interface Place {
 }
 
 async function place(t: Test, objects = cans()): Promise<Place> {
-  const fake = await FakeS3.make(t);
-  fake.isPublic = true;
-  for (const [key, bytes] of objects) fake.hold('ooni', key, bytes);
-  const env = environmentFor(fake, NOBODY);
+  const fake = await publicServer(t, 'ooni', objects);
+  const env = asNobody(fake);
   const cwd = folder(t);
   const run = (ls = '--kind can', fetch = '', own = env) =>
     shellAsync(`cannery ls s3://ooni ${ls} | cannery fetch --to mirror --stats ${fetch}`, { cwd, env: own });
@@ -145,7 +130,7 @@ t.test('an object that is corrupt costs itself', async (t) => {
   const { fake, objects, cwd } = await place(t);
   const [bad, gone, badSum] = [...objects.keys()] as [string, string, string];
   fake.hold('ooni', bad, objects.get(bad)!, { etag: `"${md5(Buffer.from('other'))}"` });
-  const list = await shellAsync('cannery ls s3://ooni --kind can > list', { cwd, env: environmentFor(fake, NOBODY) });
+  const list = await shellAsync('cannery ls s3://ooni --kind can > list', { cwd, env: asNobody(fake) });
   t.equal(list.code, 0);
   fake.drop('ooni', gone);
   fake.hold('ooni', badSum, objects.get(badSum)!, {
@@ -153,7 +138,7 @@ t.test('an object that is corrupt costs itself', async (t) => {
     'x-amz-checksum-sha256': Buffer.alloc(32).toString('base64'),
   });
   const fetch = () =>
-    shellAsync('cannery fetch --to mirror --stats --rejects rejects <list', { cwd, env: environmentFor(fake, NOBODY) });
+    shellAsync('cannery fetch --to mirror --stats --rejects rejects <list', { cwd, env: asNobody(fake) });
   const ran = await fetch();
   exits(t, ran, 3);
   t.equal(checkFiles(t, cwd, objects), objects.size - 3);
@@ -182,7 +167,7 @@ t.test('broken connections go on where they were, and a changed object starts ov
     }
     return nth === 0 ? 'cut' : 'pass';
   });
-  const ran = await run(undefined, undefined, environmentFor({ ...fake, endpoint: relay.endpoint }, NOBODY));
+  const ran = await run(undefined, undefined, asNobody(fake, relay.endpoint));
   exits(t, ran, 0);
   t.equal(checkFiles(t, cwd, objects), 6);
   t.equal(stats(ran).changed, 1);
@@ -205,7 +190,7 @@ t.test('interrupted at random times and run again: the same, and never half of a
     if (--left === 0) setTimeout(strike, Math.random() * 300);
     return Math.random() < 0.3 ? 'slow' : 'pass';
   });
-  const env = environmentFor({ ...fake, endpoint: relay.endpoint }, NOBODY);
+  const env = asNobody(fake, relay.endpoint);
   const list = await shellAsync('cannery ls s3://ooni --kind can > list', { cwd, env });
   t.equal(list.code, 0);
   const line = `exec ${process.execPath} ${CANNERY} fetch --to mirror --jobs 4 --stats <list >>out 2>>err`;
@@ -361,7 +346,7 @@ t.test('a server that is busy: tried again, and given up within a bound', async 
   fake.meanwhile = () => fault(403, 'AccessDenied');
   const denied = await shellAsync('cannery fetch --to mirror', {
     cwd,
-    env: environmentFor(fake, NOBODY),
+    env: asNobody(fake),
     stdin: `${JSON.stringify({ file: `s3://ooni/${stuck}`, s3path: stuck })}\n`,
   });
   exits(t, denied, 3);

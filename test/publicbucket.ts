@@ -1,9 +1,12 @@
 // A bucket laid out like the public one, for tests of `ls` and `fetch`: three days in the layout of today and, of 20 and
 // 21 October 2020, in both; five countries, four tests.
 import { gzipSync } from 'node:zlib';
+import type { Test } from 'tap';
 import { type CanName, canName, JSONL_EXT, keyFolder, POSTCAN_EXT } from '../src/record/names.ts';
+import { FakeS3 } from './servers/fakes3.ts';
+import { type Env, environmentFor } from './servers/s3.ts';
 
-export const COUNTRIES = ['BR', 'DE', 'IR', 'IT', 'US'];
+const COUNTRIES = ['BR', 'DE', 'IR', 'IT', 'US'];
 export const TESTS = ['ndt', 'telegram', 'tor', 'webconnectivity'];
 const DAYS = ['20201020', '20201021', '20240201'];
 const HOURS = ['00', '11', '23'];
@@ -29,6 +32,21 @@ export function publicBucket(): Map<string, Buffer> {
     }
   all.push(['canned/2016-08-01/report.tar.lz4', Buffer.from('old')], ['README.txt', Buffer.from('hello')]);
   return new Map(all.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+export const NOBODY: Env = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined, AWS_REGION: undefined };
+
+/** The environment that leads to a server, of somebody without credentials who does not know where the bucket is. */
+export function asNobody(fake: FakeS3, endpoint = fake.endpoint): Env {
+  return environmentFor({ ...fake, endpoint }, NOBODY);
+}
+
+/** A server of ours with a bucket that everybody may read. */
+export async function publicServer(t: Test, bucket: string, objects: Map<string, Buffer>): Promise<FakeS3> {
+  const fake = await FakeS3.make(t);
+  fake.isPublic = true;
+  for (const [key, bytes] of objects) fake.hold(bucket, key, bytes);
+  return fake;
 }
 
 /** Three measurements of an hour; the same call gives the same. */

@@ -4,9 +4,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { BIN, folder, type Ran, ROOT, rows, shell, shellAsync, tree } from './lib.ts';
-import { publicBucket } from './publicbucket.ts';
-import { FakeS3 } from './servers/fakes3.ts';
-import { environmentFor } from './servers/s3.ts';
+import { asNobody, publicBucket, publicServer } from './publicbucket.ts';
 
 const readme = readFileSync('README.md', 'utf8');
 const blocks = [...readme.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map(([, kind, text]) => ({
@@ -129,14 +127,7 @@ t.test('the S3 block', async (t) => {
 });
 
 t.test('the blocks for researchers, on a bucket like the public one', async (t) => {
-  const fake = await FakeS3.make(t);
-  fake.isPublic = true;
-  for (const [key, bytes] of publicBucket()) fake.hold('ooni-data-eu-fra', key, bytes);
-  const env = environmentFor(fake, {
-    AWS_ACCESS_KEY_ID: undefined,
-    AWS_SECRET_ACCESS_KEY: undefined,
-    AWS_REGION: undefined,
-  });
+  const env = asNobody(await publicServer(t, 'ooni-data-eu-fra', publicBucket()));
   const cwd = folder(t);
   const outs: string[] = [];
   for (const { text } of blocks.filter(({ kind }) => kind === 'researcher')) {

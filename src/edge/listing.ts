@@ -3,6 +3,7 @@ import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { dayForPath, type KeyKind, parseHourFolder, parseKey, parsePostName, timeOf } from '../record/names.ts';
 import { compactTime, parseReportName, testOfName } from '../record/reportnames.ts';
+import type { Named } from '../record/summary.ts';
 import { lstatOf } from './files.ts';
 import { LOG_NAME } from './renamelog.ts';
 import { looksLikeSpool, type Strangers, spoolFolders, spoolPosts } from './spool.ts';
@@ -49,15 +50,6 @@ export interface Selection {
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-
-interface Named {
-  hour?: string;
-  day?: string;
-  bucket?: string;
-  time?: string;
-  cc?: string;
-  test?: string;
-}
 
 /** True where the selection takes a file of this name; what a name does not tell, a filter on it leaves out. */
 export function selects(selection: Selection, name: Named): boolean {

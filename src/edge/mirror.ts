@@ -3,6 +3,7 @@
 import {
   closeSync,
   constants,
+  fsync,
   fsyncSync,
   ftruncateSync,
   openSync,
@@ -12,14 +13,30 @@ import {
   type Stats,
   writeSync,
 } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { keyFault, type MirrorEntry, mirrorLine, parseMirror, partName, partStem } from '../record/mirror.ts';
 import { Failure, Malformed } from '../stream/errors.ts';
 import { failAt, fsyncFolder, lstatOf, makeFolder, unlinkIfThere } from './files.ts';
 import { type Lock, tryLock } from './lock.ts';
 
 const STATE = '.cannery-fetch';
+
+/** While the disk works, bytes come in. */
+const fsyncSoon = promisify(fsync);
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await folder.sync();
+  } catch (error) {
+    failAt(path, error);
+  } finally {
+    await folder.close();
+  }
+}
 
 interface Waiting {
   /** What is whole, verified and fsynced; undefined where the file has its name already. */
@@ -140,8 +157,9 @@ export class Mirror {
             one.done(error);
           }
         }
-        for (const folder of new Set(placed.map(({ entry }) => dirname(this.path(entry.s3path))))) fsyncFolder(folder);
-        this.#append(placed.map(({ entry }) => mirrorLine(entry)).join(''));
+        const folders = new Set(placed.map(({ entry }) => dirname(this.path(entry.s3path))));
+        await Promise.all([...folders].map(syncFolder));
+        await this.#append(placed.map(({ entry }) => mirrorLine(entry)).join(''));
         for (const { entry, done } of placed) {
           this.#entries.set(entry.s3path, entry);
           done();
@@ -165,11 +183,11 @@ export class Mirror {
     }
   }
 
-  #append(lines: string): void {
+  async #append(lines: string): Promise<void> {
     try {
       const bytes = Buffer.from(lines);
       for (let done = 0; done < bytes.length; ) done += writeSync(this.#manifest, bytes, done);
-      fsyncSync(this.#manifest);
+      await fsyncSoon(this.#manifest);
     } catch (error) {
       failAt(join(this.dir, STATE, 'manifest.jsonl'), error);
     }

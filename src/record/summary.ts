@@ -1,10 +1,14 @@
 // How much a list of files is, by day, country and test.
 
-interface Listed {
-  bytes: number;
+/** What the name of a file tells. */
+export interface Named {
+  /** `YYYYMMDDHH`. */
   hour?: string;
+  /** `YYYYMMDD`. */
   day?: string;
+  /** `YYYY-MM-DD`. */
   bucket?: string;
+  /** `YYYYMMDDTHHMMSSZ`. */
   time?: string;
   cc?: string;
   test?: string;
@@ -22,7 +26,7 @@ export class Summary {
   #groups = new Map<string, Sum>();
   #all: Sum = { files: 0, bytes: 0 };
 
-  add({ bytes, hour, day, bucket, time, cc = UNTOLD, test = UNTOLD }: Listed): void {
+  add({ bytes, hour, day, bucket, time, cc = UNTOLD, test = UNTOLD }: Named & { bytes: number }): void {
     const digits = (hour ?? day ?? bucket ?? time)?.replaceAll('-', '').slice(0, 8);
     const date = digits === undefined ? UNTOLD : `${digits.slice(0, 4)}-${digits.slice(4, 6)}-${digits.slice(6)}`;
     const key = `${date} ${cc} ${test}`;
