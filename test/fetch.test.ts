@@ -277,11 +277,13 @@ t.test('rows that lead elsewhere', async (t) => {
     row('s3://ooni/dir', 'dir'),
     row('/etc/passwd'),
     row('ftp://host/x'),
+    row('s3://elsewhere/raw/a', 'raw/a'),
     '{"can":"x"}',
     'no JSON',
   ];
-  const good = [row('s3://ooni/raw/a', 'raw/a'), row('s3://ooni/far/x')];
-  const stdin = `${[...forged, ...good, good[0]].join('\n')}\n`;
+  const odd = JSON.stringify({ file: 's3://ooni/far/x', etag: 'a\r\nX-Header: b' });
+  const good = [row('s3://ooni/raw/a', 'raw/a'), odd];
+  const stdin = `${[...good, ...forged, good[0]].join('\n')}\n`;
   const ran = await shellAsync('cannery fetch --to mirror --stats', { cwd, env, stdin });
   exits(t, ran, 3);
   t.equal(stats(ran).rejected, forged.length);

@@ -39,6 +39,7 @@ const WINDOW = 8;
 /** Fetches what rows of standard input name. What cannot be had is rejected, and the rest goes on. */
 export async function* fetchRows(stage: Stage, mirror: Mirror, options: FetchOptions): AsyncGenerator<Brought> {
   const { jobs, attempts } = options;
+  stage.done(0);
   const stores = new Map<string, Promise<Store>>();
   const storeOf = (name: string) => {
     const access = {
@@ -79,7 +80,7 @@ export async function* fetchRows(stage: Stage, mirror: Mirror, options: FetchOpt
   try {
     const results = orderedMap(ahead(asking(stage, list), AHEAD, look), bring, { concurrency: jobs * WINDOW });
     for await (const { asked, result } of results) {
-      stage.done();
+      stage.done(1);
       const { row, bytes } = asked;
       if (result instanceof Error) {
         stage.reject({ as: 'row', file: row.file, line: null, reason: describeAt(row.file, result) }, bytes);
@@ -101,21 +102,21 @@ export async function* fetchRows(stage: Stage, mirror: Mirror, options: FetchOpt
 
 /** What each row asks for; one that asks for the same as an earlier one is passed over. */
 async function* asking(stage: Stage, list: ReturnType<typeof fileRows>): AsyncGenerator<Asked> {
-  const seen = new Set<string>();
+  const seen = new Map<string, string>();
   for await (const { row, line, bytes } of list) {
     const asked = { row, line, bytes: Buffer.from(bytes) };
-    let wanted: Wanted;
     try {
-      const { store, key } = objectOf(row);
-      wanted = { store: isUrl(store) ? store : resolve(store), key, bytes: row.bytes, etag: row.etag };
+      const { store: given, key } = objectOf(row);
+      const store = isUrl(given) ? given : resolve(given);
+      // What cannot stand in a header is no ETag that a server gave.
+      const etag = /^[\x21-\x7e]{1,256}$/.test(row.etag ?? '') ? row.etag : undefined;
+      const before = seen.get(key);
+      if (before !== undefined && before !== store) throw new Error(`has the same key as what comes from ${before}`);
+      seen.set(key, store);
+      if (before === undefined) yield { ...asked, wanted: { store, key, bytes: row.bytes, etag } };
+      else stage.tally('doubles');
     } catch (error) {
       yield { ...asked, wanted: error as Error };
-      continue;
-    }
-    if (seen.has(wanted.key)) stage.tally('doubles');
-    else {
-      seen.add(wanted.key);
-      yield { ...asked, wanted };
     }
   }
 }

@@ -284,11 +284,12 @@ export class S3Store implements Store {
         () => taker.held,
       );
     } catch (error) {
-      if (!(error instanceof StatusError)) throw error;
-      const { status } = error;
-      // Of this object: it is another one now, or there is less of it.
-      if (status === 412 || (status === 416 && taker.held > 0)) throw new Changed(error.message);
-      throw new Malformed(status === 404 ? 'not in the store any more' : error.message);
+      const status = statusOf(error);
+      if (status === undefined && !(error instanceof Refusal)) throw error;
+      const { message } = error as Failure;
+      // It is another object now, or there is less of it.
+      if (status === 412 || (status === 416 && taker.held > 0)) throw new Changed(message);
+      throw new Malformed(status === 404 ? 'not in the store any more' : message);
     }
   }
 
@@ -298,7 +299,7 @@ export class S3Store implements Store {
       const { ContentLength, PartsCount } = await this.#retry('head', key, () => this.client.send(command));
       return PartsCount === undefined ? undefined : ContentLength;
     } catch (error) {
-      if (error instanceof StatusError) return undefined; // it does not tell
+      if (statusOf(error) !== undefined || error instanceof Refusal) return undefined; // it does not tell
       throw error;
     }
   }
@@ -430,9 +431,11 @@ function factsOf(answer: GetObjectCommandOutput): ObjectFacts {
   };
 }
 
-/** With its status where it has one: a fault of one object, or of all. */
+/** What an answer said, and not the way to it: where it was about an object, others may be had. */
+class Refusal extends Failure {}
+
 function faultOf(message: string, fault: Fault): Failure {
-  return fault.code === undefined ? new Failure(message) : new StatusError(message, fault.code);
+  return fault.code === undefined ? new Failure(message) : new Refusal(message);
 }
 
 /** Less of an object than the answer itself told. */

@@ -38,7 +38,7 @@ export function nearCountries(given: string): string[] {
   }
   const plain = (text: string) => text.toLowerCase().replace(/[^\p{L}]/gu, '');
   const wanted = plain(given);
-  if (wanted.length < 3) return [];
+  if (wanted.length < 4) return [];
   return [...all.entries()]
     .filter(([, name]) => plain(name).startsWith(wanted) || distance(plain(name), wanted) <= wanted.length / 4)
     .map(([code]) => told(code));

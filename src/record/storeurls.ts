@@ -30,9 +30,9 @@ export function storePlace(url: string): StorePlace | { fault: string } {
   const name = url.replace(/\/+$/, '');
   const [, scheme, host = '', path = ''] = /^(s3|https?):\/\/([^/]*)(?:\/+(.*))?$/.exec(name) ?? [];
   if (scheme === undefined) return { fault: 'a store is s3://bucket[/prefix] or a folder' };
-  if (/[?#%\s]/.test(path)) return { fault: 'an address of a store has no ?, # or % in it' };
   if (path.split('/').some((part) => part === '..' || part === '.')) return { fault: "a prefix has no '.' or '..'" };
   if (scheme === 's3') return inBucket(`s3://${host}${path && `/${path}`}`, host, path);
+  if (/[?#%\s]/.test(path)) return { fault: 'an address on the web has here no ?, # or % in it' };
   if (!/^[A-Za-z0-9.-]+(?::\d{1,5})?$|^\[[0-9a-f:]+\](?::\d{1,5})?$/.test(host))
     return { fault: `'${host}' is no server` };
   const [amazon, own, region] = AMAZON.exec(host) ?? [];

@@ -134,9 +134,9 @@ export class Stage {
     if (this.#progress) this.#progress.total = bytes;
   }
 
-  /** One item is done with: the progress bar counts these, and no longer those that were read. */
-  done(): void {
-    this.#done = (this.#done ?? 0) + 1;
+  /** So many items more are done with: the progress bar counts these, and no longer those that were read. */
+  done(count: number): void {
+    this.#done = (this.#done ?? 0) + count;
     this.#tick();
   }
 

@@ -43,6 +43,7 @@ t.test('addresses of stores', (t) => {
     prefix: '',
   });
   t.same(storePlace('s3://bucket//a/b//'), { name: 's3://bucket/a/b', bucket: 'bucket', prefix: 'a/b' });
+  t.match(storePlace('s3://bucket/pre fix+/ü%20/'), { prefix: 'pre fix+/ü%20' });
   const amazon = 'https://ooni-data-eu-fra.s3.eu-central-1.amazonaws.com';
   t.match(storePlace(`${amazon}/raw/`), {
     name: `${amazon}/raw`,
