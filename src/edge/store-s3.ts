@@ -256,7 +256,9 @@ export class S3Store implements Store {
     const place =
       token !== undefined ? { ContinuationToken: token } : after === '' ? {} : { StartAfter: this.at(after).Key };
     const command = { Bucket, Prefix, ...place, ...(byFolder && { Delimiter: '/' }) };
-    const page = await this.#retry('list', prefix || after, () => this.client.send(new ListObjectsV2Command(command)));
+    const page = await this.#retry('list', prefix.replace(/\/$/, '') || after, () =>
+      this.client.send(new ListObjectsV2Command(command)),
+    );
     this.listCalls++;
     const own = (key = '') => key.slice(this.#prefix.length);
     const isBefore = (key: string) => until === undefined || compareKeys(key, until) < 0;
