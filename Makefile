@@ -1,6 +1,6 @@
 # cannery. `make run` and `make test` need Node 20, make and a C++ compiler, nothing else.
 
-.PHONY: run test faults build check servers bench clean
+.PHONY: run test faults fuzz build check servers bench clean
 
 TESTS = $(wildcard test/*.test.ts test/*/*.test.ts)
 
@@ -27,6 +27,10 @@ test: build
 # Every point at which a run can be broken; `make test` tries a few of them.
 faults: build
 	@CANNERY_FAULTS=$${CANNERY_FAULTS:-all} bash test/run.sh --jobs=1 --timeout=0 $(wildcard test/faults/*.test.ts)
+
+# Bad input for twenty minutes; `make test` tries it for one.
+fuzz: build
+	@CANNERY_FUZZ=$${CANNERY_FUZZ:-1200} bash test/run.sh --jobs=1 --timeout=0 $(wildcard test/fuzz/*.test.ts)
 
 servers:
 	bash test/servers/radosgw.sh install

@@ -10,7 +10,7 @@ const verbs = readdirSync('src/commands')
 
 rmSync('dist', { recursive: true, force: true });
 await build({
-  entryPoints: ['src/main.ts', ...verbs],
+  entryPoints: ['src/main.ts', 'src/edge/packworker.ts', ...verbs],
   outdir: 'dist',
   outbase: 'src',
   bundle: true,

@@ -11,7 +11,7 @@ files=()
 for file in "$@"; do [[ $file == -* ]] && files+=("$file") || files+=("build/${file%.ts}.js"); done
 
 # One seed for all that chooses by chance, and what was tried is counted anew.
-export CANNERY_FAULTS_SEED="${CANNERY_FAULTS_SEED:-$((RANDOM * 32768 + RANDOM))}"
+export CANNERY_FAULTS_SEED="${CANNERY_FAULTS_SEED:-${CANNERY_SEED:-$((RANDOM * 32768 + RANDOM))}}"
 rm -f build/faults/counts
 
 # The real servers, where `make servers` has started them.

@@ -1,8 +1,11 @@
 import { realpathSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { Crew } from '../edge/crew.ts';
 import { type Lock, lockSpool } from '../edge/lock.ts';
 import { Outgoing } from '../edge/outgoing.ts';
 import { packRows } from '../edge/packrows.ts';
 import { packSpool } from '../edge/packspool.ts';
+import { DENSE, FAST } from '../edge/press.ts';
 import { isHostId } from '../record/names.ts';
 import { Failure, UsageError } from '../stream/errors.ts';
 import { bytes, flag, number, seconds, text, verb } from '../stream/verb.ts';
@@ -15,7 +18,9 @@ export default verb({
     to: text('--to <dir>', 'the outgoing folder'),
     host: text('--host <id>', "this machine's part in the names of cans, as n0"),
     maxBytes: bytes('--max-bytes <bytes>', 'largest can, compressed', 20_000_000),
-    level: number('--level <n>', 'of compression, 1 to 9', 6, 1, 9),
+    level: { ...number('--level <n>', 'of compression, 1 to 9', 5, 1, 9), initial: 0, shown: '5, or 2 with --fast' },
+    fast: flag('--fast', 'larger cans in less time: nearly every measurement is compressed once for both files'),
+    threads: number('--threads <n>', 'that compress; 0: one for each core, at most 4', 0, 0, 64),
     maxDepth: number('--max-depth <levels>', 'deepest nesting of a post', 500, 1, 100_000),
     wait: seconds('--wait <seconds>', 'how long to wait for another postcan to end', 0, 86_400),
     rows: flag('--rows', 'pack measurement rows of standard input, and no posts'),
@@ -31,6 +36,8 @@ export default verb({
       throw new UsageError("--host: letters, digits and '-', as n0");
     if (!rows && !options.end) throw new UsageError('--no-end goes with --rows');
     const outgoing = new Outgoing(to);
+    const how = { ...options, ...(options.fast ? FAST : DENSE), ...(options.level > 0 && { level: options.level }) };
+    const crew = new Crew(options.threads || Math.min(4, availableParallelism()));
     const locks: Lock[] = [];
     let waited = false;
     const take = (path: string, lock: (waitMs: number) => Lock | undefined) => {
@@ -44,13 +51,14 @@ export default verb({
     try {
       outgoing.prepare();
       take(outgoing.path, (waitMs) => outgoing.lockPacker(waitMs));
-      if (rows) await packRows(stage, outgoing, options);
+      if (rows) await packRows(stage, outgoing, how, crew);
       else {
         const folder = spoolFolder(spool!);
         take(folder, (waitMs) => lockSpool(folder, waitMs));
-        await packSpool(stage, outgoing, folder, { ...options, host: host!, waited });
+        await packSpool(stage, outgoing, folder, { ...how, host: host!, waited }, crew);
       }
     } finally {
+      await crew.end();
       for (const lock of locks) lock.release();
     }
   },

@@ -26,7 +26,7 @@ export default verb({
         const done = await withCan(row, (folder) => sendCan(stage, store, folder, row, options));
         if (done === 'busy') stage.say(`${can}: another process is at it, passed over`);
         else if (done === 'gone') stage.say(`${can}: cleared meanwhile`);
-        else if (typeof done === 'string') stage.reject({ as: 'row', file: can, line: null, reason: done }, bytes);
+        else if ('refused' in done) stage.reject({ as: 'row', file: can, line: null, reason: done.refused }, bytes);
         else {
           await stage.receipt(done);
           await stage.flush();

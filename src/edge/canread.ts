@@ -10,11 +10,11 @@ import { describe, errno, Malformed } from '../stream/errors.ts';
 import { readAll } from '../stream/lines.ts';
 import type { Stage } from '../stream/stage.ts';
 import type { Findings } from './findings.ts';
+import { MEMBER_TEXT } from './gzip.ts';
 import { type IndexAudit, IndexDamage, type IndexedCan, type IndexedLine } from './index-audit.ts';
 import { LINES, type MemberPlace } from './index-db.ts';
 import { ByteReader, canLines, type Member, type Piece, wholeText } from './members.ts';
 import type { IndexRow } from './outgoing.ts';
-import { MEMBER_TEXT } from './pack.ts';
 import type { Bytes } from './source.ts';
 import type { Store } from './store.ts';
 import type { Stored } from './storedcans.ts';
@@ -30,12 +30,6 @@ const ITS_OWN = new Set(['ENOENT', 'EACCES', 'EPERM', 'EISDIR', 'ENOTDIR', 'ELOO
 export function faultOfFile(error: unknown): string | undefined {
   if (error instanceof Malformed) return error.message;
   return ITS_OWN.has(errno(error) ?? '') ? describe(error) : undefined;
-}
-
-/** The same of a tar: tar-stream's errors have neither a class nor a code of their own. */
-function faultOfTar(error: unknown): string | undefined {
-  const bare = error instanceof Error && error.constructor === Error && errno(error) === undefined;
-  return bare ? error.message : faultOfFile(error);
 }
 
 export interface ReadOptions {
@@ -459,7 +453,7 @@ class Posts {
       this.count++;
       return value;
     } catch (error) {
-      const fault = faultOfTar(error);
+      const fault = faultOfFile(error);
       if (fault === undefined) throw error;
       this.broken = `after ${this.count} posts: ${fault}`;
       return undefined;

@@ -1,4 +1,5 @@
 // Can rows as they travel from verb to verb, and the way of one can through its states.
+import { Malformed } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
 import { type CanFolder, type CanRow, locate, takeCan } from './outgoing.ts';
 
@@ -29,15 +30,24 @@ export async function* canRows(stage: Stage): AsyncGenerator<{ row: CanRow; line
 
 /**
  * Does one step of a can's way under its lock.
- * @returns what the step returns; 'busy' where another process is at the can, 'gone' where it was cleared
+ * @returns what the step returns; 'busy' where another process is at the can, 'gone' where it was cleared, and why it is
+ * refused where it is damaged: a person must look at it, the cans behind it go on
  */
-export async function withCan<T>(row: CanRow, step: (folder: CanFolder) => Promise<T>): Promise<T | 'busy' | 'gone'> {
+export async function withCan<T>(
+  row: CanRow,
+  step: (folder: CanFolder) => Promise<T>,
+): Promise<T | 'busy' | 'gone' | { refused: string }> {
   const { outgoing, can } = locate(row);
-  const taken = takeCan(outgoing, can);
-  if (typeof taken === 'string') return taken;
   try {
-    return await step(taken.folder);
-  } finally {
-    taken.lock.release();
+    const taken = takeCan(outgoing, can);
+    if (typeof taken === 'string') return taken;
+    try {
+      return await step(taken.folder);
+    } finally {
+      taken.lock.release();
+    }
+  } catch (error) {
+    if (error instanceof Malformed) return { refused: error.message };
+    throw error;
   }
 }

@@ -94,20 +94,12 @@ async function checkBytes(
   if (within && depth === DEEPEST) throw new Malformed('too many archives in one another: not searched');
   if (isGzip(head)) return checkBytes(stage, inflate(all, Number.POSITIVE_INFINITY), name, depth + 1, search, found);
   if (isTar(head)) {
-    for await (const { name: member, type, body } of members(all))
-      if (type === 'file') await checkBytes(stage, body, `${name}(${member})`, depth + 1, search, found);
+    // Whatever type a member says it is, its bytes are published.
+    for await (const { name: member, body } of tarMembers(all))
+      await checkBytes(stage, body, `${name}(${member})`, depth + 1, search, found);
     return;
   }
   for await (const { number, bytes } of stage.lines(all, name, 'document')) await found(name, number, search(bytes));
-}
-
-/** @throws Malformed for a broken tar */
-async function* members(source: Bytes): ReturnType<typeof tarMembers> {
-  try {
-    yield* tarMembers(source);
-  } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === undefined ? new Malformed((error as Error).message) : error;
-  }
 }
 
 function rejectFile(stage: Stage, file: string, error: unknown): void {

@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, Failure, Malformed } from '../stream/errors.ts';
+import type { Crew } from './crew.ts';
 import { fsyncFolder, writeFileDurably } from './files.ts';
 import {
   CanFolder,
@@ -13,7 +14,6 @@ import {
   type PackedPost,
 } from './outgoing.ts';
 import type { BuiltCan } from './pack.ts';
-import { verifyCan } from './verify.ts';
 
 /** What the kernel hears of a packer; `Stage` has the same names. */
 export interface Reporter {
@@ -59,11 +59,14 @@ export function postsOf<O>(built: BuiltCan<O>): PackedPost[] {
 }
 
 /** Writes the rows, then reads everything back. A can that fails is thrown away: its posts are where they were. */
-export async function sealCan<O>(built: BuiltCan<O>): Promise<void> {
+export async function sealCan<O>(built: BuiltCan<O>, crew: Crew): Promise<void> {
   try {
     writeFileDurably(join(built.dir, 'rows.jsonl'), built.rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
     makeCanLock(built.dir);
-    await verifyCan(built.dir, built.files, postsOf(built), built.rows);
+    const { dir, files, batches } = built;
+    const items = built.items.map(({ member, bytes, sha256, hash }) => ({ member, bytes, sha256, hash }));
+    const text = batches.reduce((sum, batch) => sum + batch.text, 0);
+    await crew.run('verify', { dir, files, items, batches }, text, true);
   } catch (error) {
     rmSync(built.dir, { recursive: true, force: true });
     throw new Failure(`${built.can}: not packed: ${describe(error)}`);

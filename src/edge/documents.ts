@@ -108,19 +108,15 @@ export class DocumentReader {
   }
 
   async *#tar(source: Bytes, name: string | null): AsyncGenerator<OpenedDocument> {
-    try {
-      for await (const { name: path, type, size, body } of tarMembers(source)) {
-        const where = `${name ?? '-'}(${path})`;
-        const refuse = (reason: string) => this.#kernel.reject({ as: 'file', file: where, line: null, reason }, null);
-        if (type === 'directory') continue;
-        if (type === 'file' && isYamlName(path)) yield* this.#yaml(body, where);
-        else if (type !== 'file' || !path.endsWith('.post')) refuse(`no post, but a ${type} in a postcan`);
-        else if (size > this.#limits.maxLine)
-          refuse(`${size} bytes, over the limit of ${this.#limits.maxLine} (--max-line)`);
-        else yield* this.#post(await readAll(body, this.#limits.maxLine), where, uidOfMember(path));
-      }
-    } catch (error) {
-      throw isTarError(error) ? new Malformed((error as Error).message) : error;
+    for await (const { name: path, type, size, body } of tarMembers(source)) {
+      const where = `${name ?? '-'}(${path})`;
+      const refuse = (reason: string) => this.#kernel.reject({ as: 'file', file: where, line: null, reason }, null);
+      if (type === 'directory') continue;
+      if (type === 'file' && isYamlName(path)) yield* this.#yaml(body, where);
+      else if (type !== 'file' || !path.endsWith('.post')) refuse(`no post, but a ${type} in a postcan`);
+      else if (size > this.#limits.maxLine)
+        refuse(`${size} bytes, over the limit of ${this.#limits.maxLine} (--max-line)`);
+      else yield* this.#post(await readAll(body, this.#limits.maxLine), where, uidOfMember(path));
     }
   }
 
@@ -328,11 +324,4 @@ function firstLine(bytes: Buffer): Buffer {
 function isBlank(bytes: Buffer): boolean {
   for (const c of bytes) if (c !== 0x20 && c !== 0x09 && c !== 0x0d) return false;
   return true;
-}
-
-function isTarError(error: unknown): boolean {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return (
-    code === undefined && /tar|Unexpected end of data|Unsupported/i.test(message ?? '') && !(error instanceof Malformed)
-  );
 }

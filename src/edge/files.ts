@@ -117,11 +117,11 @@ export function readWhole(path: string): Buffer {
   }
 }
 
-/** JSON of a file of ours. @throws Error naming the file */
-export function readJsonFile<T>(path: string): T {
+/** JSON of a file of ours, in whatever form. @throws Error naming the file */
+export function readJsonFile(path: string): unknown {
   const text = readWhole(path).toString();
   try {
-    return JSON.parse(text) as T;
+    return JSON.parse(text);
   } catch (error) {
     throw new Error(`${path}: ${(error as Error).message}`);
   }
@@ -163,36 +163,41 @@ export interface FileRead {
   identity: FileIdentity;
 }
 
-/** Opens a regular file, following no link. @throws Malformed for anything else; errno errors */
-async function openRegular(path: string): Promise<FileHandle> {
+const NO_LINKS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** What an open that follows no link tells of something else than a file. @throws Malformed; errno errors */
+function notRegular(error: unknown): never {
+  if (errno(error) === 'ELOOP') throw new Malformed('a symbolic link, not followed');
+  if (errno(error) === 'ENXIO') throw new Malformed('not a regular file');
+  throw error;
+}
+
+function openRegular(path: string): number {
   try {
-    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    return openSync(path, NO_LINKS);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ELOOP') throw new Malformed('a symbolic link, not followed');
-    if (code === 'ENXIO') throw new Malformed('not a regular file');
-    throw error;
+    return notRegular(error);
   }
 }
 
 /**
  * Reads a regular file whole, following no link.
+ * @param room gives the buffer for a file of this length
  * @throws Malformed for a link, a folder, a file over `max` bytes or one that changed meanwhile; errno errors
  */
-export async function readRegularFile(path: string, max: number): Promise<FileRead> {
-  const handle = await openRegular(path);
+export function readRegularFile(
+  path: string,
+  max: number,
+  room: (bytes: number) => Buffer = Buffer.allocUnsafe,
+): FileRead {
+  const fd = openRegular(path);
   try {
-    const before = await handle.stat({ bigint: true });
+    const before = fstatSync(fd, { bigint: true });
     if (!before.isFile()) throw new Malformed('not a regular file');
     if (before.size > BigInt(max)) throw new Malformed(`${before.size} bytes, over the limit of ${max} (--max-line)`);
-    const bytes = Buffer.allocUnsafe(Number(before.size));
-    let done = 0;
-    while (done < bytes.length) {
-      const { bytesRead } = await handle.read(bytes, done, bytes.length - done, done);
-      if (bytesRead === 0) break;
-      done += bytesRead;
-    }
-    const after = await handle.stat({ bigint: true });
+    const bytes = room(Number(before.size));
+    const done = readFully(fd, bytes, 0);
+    const after = fstatSync(fd, { bigint: true });
     if (done < bytes.length || after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
       throw new Malformed('changed while it was read');
     }
@@ -201,8 +206,19 @@ export async function readRegularFile(path: string, max: number): Promise<FileRe
   } catch (error) {
     throw named(path, error);
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
+}
+
+/** Fills a buffer from a file. @returns how many bytes there were */
+export function readFully(fd: number, bytes: Uint8Array, position: number): number {
+  let done = 0;
+  while (done < bytes.length) {
+    const read = readSync(fd, bytes, done, bytes.length - done, position + done);
+    if (read === 0) break;
+    done += read;
+  }
+  return done;
 }
 
 export interface FileDigest {
@@ -221,7 +237,7 @@ const PIECE = 1024 * 1024;
  * @throws Malformed for a link, a folder or a file that changed meanwhile; errno errors
  */
 export async function digestRegularFile(path: string, each?: (piece: Buffer) => Promise<unknown>): Promise<FileDigest> {
-  const handle = await openRegular(path);
+  const handle = await open(path, NO_LINKS).catch(notRegular);
   try {
     const before = await handle.stat({ bigint: true });
     if (!before.isFile()) throw new Malformed('not a regular file');
@@ -295,11 +311,7 @@ export function readRange(path: string, offset: number, length: number): Buffer 
     const size = fstatSync(fd).size;
     if (offset + length > size) throw new Malformed(`${path}: ends at ${size}, before byte ${offset + length}`);
     const bytes = Buffer.allocUnsafe(length);
-    for (let done = 0; done < length; ) {
-      const n = readSync(fd, bytes, done, length - done, offset + done);
-      if (n === 0) throw new Malformed(`${path}: ends before byte ${offset + length}`);
-      done += n;
-    }
+    if (readFully(fd, bytes, offset) < length) throw new Malformed(`${path}: ends before byte ${offset + length}`);
     return bytes;
   } catch (error) {
     throw named(path, error);

@@ -2,64 +2,68 @@
 // of small ones, each readable by itself (lines).
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
-
-const deflateRaw = promisify(zlib.deflateRaw) as (b: Uint8Array, o: zlib.ZlibOptions) => Promise<Buffer>;
+import { crc32Combine } from '../record/crc32.ts';
 
 /** No name, no time, unknown system: the same input gives the same bytes on every machine. */
 export const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
 
-/** One piece of deflated text, either shared by two members or made for one. */
+/** Text from which a member of lines is closed. */
+export const MEMBER_TEXT = 128 * 1024;
+
+/** Text and its deflated bytes, which can stand in any member after anything, with something else behind them. */
 export interface Segment {
-  deflated: Buffer;
-  text: Uint8Array;
+  deflated: Uint8Array;
+  /** Of the text. */
+  crc: number;
+  length: number;
 }
 
-/**
- * Deflates with an empty window and ends on a byte, so that the result can stand in any member after
- * anything, and something else can follow.
- */
-export async function segment(text: Uint8Array, level: number): Promise<Segment> {
-  return { deflated: await deflateRaw(text, { level, finishFlush: zlib.constants.Z_SYNC_FLUSH }), text };
+/** Deflates with an empty window and ends on a byte. */
+export function segment(text: Uint8Array, level: number): Segment {
+  // One buffer for the whole result: node would gather it from pieces of 16 KB.
+  const chunkSize = Math.max(1024, text.length >> 1);
+  const deflated = zlib.deflateRawSync(text, { level, chunkSize, finishFlush: zlib.constants.Z_SYNC_FLUSH });
+  return { deflated, crc: zlib.crc32(text as Buffer), length: text.length };
 }
 
-/** As `segment`, in place: for the small texts around a large one. */
-export function segmentSync(text: Uint8Array, level: number): Segment {
-  return { deflated: zlib.deflateRawSync(text, { level, finishFlush: zlib.constants.Z_SYNC_FLUSH }), text };
+/** Segments on end. */
+export function joined(segments: Segment[]): Segment {
+  const sum = new Sum();
+  for (const one of segments) sum.add(one);
+  return { deflated: Buffer.concat(segments.map(({ deflated }) => deflated)), ...sum };
 }
 
-/** A final, empty deflate block. */
-const LAST_BLOCK = Buffer.from([0x03, 0x00]);
+/** CRC and length of what a member holds so far. */
+export class Sum {
+  crc = 0;
+  length = 0;
 
-/** A gzip member that is written piece by piece, from segments in order. */
-export class MemberWriter {
-  #crc = 0;
-  #length = 0;
-
-  begin(): Buffer {
-    return HEADER;
-  }
-
-  add({ deflated, text }: Segment): Buffer {
-    this.#crc = zlib.crc32(text as Buffer, this.#crc);
-    this.#length += text.length;
-    return deflated;
-  }
-
-  end(): Buffer {
-    const trailer = Buffer.allocUnsafe(8);
-    trailer.writeUInt32LE(this.#crc, 0);
-    trailer.writeUInt32LE(this.#length % 2 ** 32, 4);
-    return Buffer.concat([LAST_BLOCK, trailer]);
+  add({ crc, length }: Pick<Segment, 'crc' | 'length'>): void {
+    this.crc = crc32Combine(this.crc, crc, length);
+    this.length += length;
   }
 }
 
-/** A whole gzip member of segments. */
-export function memberOf(segments: Segment[]): Buffer {
-  const writer = new MemberWriter();
-  return Buffer.concat([writer.begin(), ...segments.map((one) => writer.add(one)), writer.end()]);
+/** A final, empty deflate block, and the trailer. */
+export function memberEnd({ crc, length }: Pick<Segment, 'crc' | 'length'>): Buffer {
+  const end = Buffer.from([0x03, 0x00, 0, 0, 0, 0, 0, 0, 0, 0]);
+  end.writeUInt32LE(crc, 2);
+  end.writeUInt32LE(length % 2 ** 32, 6);
+  return end;
+}
+
+/** A whole gzip member. */
+export function memberOf(text: Segment): Buffer {
+  return Buffer.concat([HEADER, text.deflated, memberEnd(text)]);
 }
 
 export const inflateMember = promisify(zlib.gunzip) as (b: Uint8Array, o?: zlib.ZlibOptions) => Promise<Buffer>;
+
+/** Text of segments on end. @param length of it: more is a fault */
+export function inflateSegments(deflated: Uint8Array, length: number): Buffer {
+  const options = { chunkSize: Math.max(64, length + 1), maxOutputLength: Math.max(1, length) };
+  return zlib.inflateRawSync(deflated, { ...options, finishFlush: zlib.constants.Z_SYNC_FLUSH });
+}
 
 export function isGzip(bytes: Uint8Array): boolean {
   return bytes[0] === 0x1f && bytes[1] === 0x8b;

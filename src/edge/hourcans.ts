@@ -2,18 +2,20 @@
 // durable, read back and compared.
 import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { sha256, uidHash } from '../record/identity.ts';
+import { sha256 } from '../record/identity.ts';
 import { canName, parseHourFolder, parsePostName } from '../record/names.ts';
-import { NO_LINE, readPost } from '../record/post.ts';
-import { describeAt, errno } from '../stream/errors.ts';
+import { describeAt, Failure } from '../stream/errors.ts';
 import { orderedMap } from '../stream/ordered.ts';
 import { commitCan, leftCans, postsOf, type Reporter, sealCan } from './commit.ts';
-import { type FileIdentity, type FileRead, fsyncFolder, isSameFile, lstatOf, readRegularFile } from './files.ts';
+import type { Crew } from './crew.ts';
+import { fsyncFolder, isSameFile, lstatOf, readRegularFile } from './files.ts';
 import { type CanRow, canRow, type Manifest, type Outgoing } from './outgoing.ts';
-import { type Item, type PackOptions, packCans } from './pack.ts';
+import { type BuiltCan, type Pressed, packCans } from './pack.ts';
+import type { PressOptions } from './press.ts';
+import type { PostNote, PostOrigin } from './readposts.ts';
 import { removeIfEmpty } from './spool.ts';
 
-export interface HourPackOptions extends PackOptions {
+export interface HourPackOptions extends PressOptions {
   host: string;
   /** Largest post, bytes. */
   maxPost: number;
@@ -22,16 +24,24 @@ export interface HourPackOptions extends PackOptions {
   waited: boolean;
 }
 
-/** Where a packed post came from. */
-interface PostOrigin {
-  name: string;
-  identity: FileIdentity;
+/** Posts of one hour folder, by name. */
+export interface PostGroup {
+  folder: string;
+  posts: string[];
 }
 
-export interface ListedPost {
-  name: string;
-  /** As the row says; a guess for memory's sake alone. */
+/** Bytes, and posts, that one task reads and compresses. */
+const CHUNK = 1024 * 1024;
+const CHUNK_POSTS = 1000;
+
+interface Chunk {
+  folder: string;
+  names: string[];
   bytes: number;
+}
+
+interface PressedPosts extends Pressed<PostOrigin> {
+  notes: PostNote[];
 }
 
 export class HourPacker {
@@ -39,6 +49,7 @@ export class HourPacker {
   #spool: string;
   #options: HourPackOptions;
   #report: Reporter;
+  #crew: Crew;
   /** Posts that recovery removed; a row of theirs may still come. */
   #finished = new Set<string>();
   /** Hour folders with a can whose manifest is damaged. */
@@ -48,11 +59,12 @@ export class HourPacker {
   /** Posts that were gone when this packer had waited for another. */
   missed = 0;
 
-  constructor(outgoing: Outgoing, spool: string, options: HourPackOptions, report: Reporter) {
+  constructor(outgoing: Outgoing, spool: string, options: HourPackOptions, report: Reporter, crew: Crew) {
     this.#outgoing = outgoing;
     this.#spool = spool;
     this.#options = options;
     this.#report = report;
+    this.#crew = crew;
   }
 
   /**
@@ -78,15 +90,16 @@ export class HourPacker {
   async #finishPosts(manifest: Manifest): Promise<void> {
     const touched = new Set<string>();
     for (const { file, bytes, sha256: digest } of manifest.posts) {
-      const [folder, name] = file.split('/') as [string, string];
-      if (!parseHourFolder(folder) || !parsePostName(name)) continue; // a row can: its posts never were in a spool
+      const [folder = '', name = '', ...more] = file.split('/');
+      // A row can: its posts never were in a spool.
+      if (!parseHourFolder(folder) || !parsePostName(name) || more.length > 0) continue;
       touched.add(folder);
       if (!lstatOf(join(this.#spool, folder))?.isDirectory()) continue;
       const path = join(this.#spool, file);
       const stat = lstatOf(path);
       if (!stat?.isFile() || stat.size !== bytes) continue;
       try {
-        const { bytes: post } = await readRegularFile(path, this.#options.maxPost);
+        const { bytes: post } = readRegularFile(path, this.#options.maxPost);
         if (sha256(post) !== digest) continue; // another post under the name of an old one: it will be packed
         unlinkSync(path);
       } catch (error) {
@@ -107,112 +120,114 @@ export class HourPacker {
     removeIfEmpty(this.#spool, folder);
   }
 
-  /** Packs posts of one hour folder; every can is given when it is ready and its posts are gone. */
-  async *pack(folder: string, posts: ListedPost[]): AsyncGenerator<CanRow> {
-    if (this.#blocked.has(folder)) return this.#report.tally('skipped', posts.length);
-    const path = join(this.#spool, folder);
-    if (lstatOf(path)?.isDirectory() === false) {
-      const reason = 'a link or a file, where a folder of posts was expected: not followed';
-      return this.#report.reject({ as: 'file', file: path, line: null, reason }, fileRow(path));
-    }
-    const group = parseHourFolder(folder)!;
-    const { host } = this.#options;
-    // Names sort by arrival. A post that is listed twice is one post.
-    const sorted = [...new Map(posts.map((post) => [post.name, post])).values()].sort((a, b) =>
-      a.name < b.name ? -1 : 1,
-    );
-    const begin = () => canName({ kind: 'hour', ...group, host, counter: this.#outgoing.nextCounter(group, host) });
-    const building = this.#outgoing.folder('building');
-    for await (const built of packCans(building, this.#items(folder, sorted), this.#options, begin)) {
-      await sealCan(built);
-      const { can, files } = built;
-      const measurements = built.items.length;
-      const unreadable = built.items.filter((item) => item.unreadable).length;
-      const manifest: Manifest = {
-        ...{ version: 1, can, class: 'as-received', measurements, unreadable, files },
-        ...{ spool: this.#spool, posts: postsOf(built) },
-      };
-      this.#outgoing.useName(group.hour, built.can);
-      const row = commitCan(this.#outgoing, manifest);
-      this.#removePosts(
-        folder,
-        built.items.map((item) => item.origin),
-      );
-      this.#report.tally('posts', manifest.measurements);
-      removeIfEmpty(this.#spool, folder);
-      yield row;
-    }
-  }
-
-  async *#items(folder: string, posts: ListedPost[]): AsyncGenerator<Item<PostOrigin>> {
-    const read = async ({ name }: ListedPost) => {
-      const path = join(this.#spool, folder, name);
-      try {
-        return { name, path, ...(await readRegularFile(path, this.#options.maxPost)) };
-      } catch (error) {
-        return { name, path, error };
-      }
+  /** Packs posts of hour folders; every can is given when it is ready and its posts are gone. */
+  async *pack(groups: AsyncIterable<PostGroup>): AsyncGenerator<CanRow> {
+    const { maxBytes, host } = this.#options;
+    const { threads } = this.#crew;
+    const begin = (folder: string) => {
+      const group = parseHourFolder(folder)!;
+      return canName({ kind: 'hour', ...group, host, counter: this.#outgoing.nextCounter(group, host) });
     };
-    const flow = { concurrency: 4, weigh: (post: ListedPost) => post.bytes, maxWeight: 16 * 1024 * 1024 };
-    const open = posts.filter(({ name }) => !this.#stuck.has(`${folder}/${name}`));
-    for await (const result of orderedMap(open, read, flow)) {
-      if ('error' in result) this.#unread(folder, result.name, result.path, result.error);
-      else if (result.bytes.length === 0) {
-        this.#report.reject(
-          { as: 'file', file: result.path, line: null, reason: 'empty post, left in the spool' },
-          fileRow(result.path),
-        );
-      } else yield this.#item(folder, result);
+    const flow = { concurrency: 8 * threads, weigh: ({ bytes }: Chunk) => bytes, maxWeight: 16 * CHUNK * threads };
+    const pressed = orderedMap(this.#chunks(groups), (chunk) => this.#press(chunk), flow);
+    const built = packCans(this.#outgoing.folder('building'), this.#told(pressed), maxBytes, begin);
+    // While one can is made durable and read back, the next are packed.
+    yield* orderedMap(built, (can) => this.#finish(can), { concurrency: 1 + threads });
+  }
+
+  async #finish(built: BuiltCan<PostOrigin>): Promise<CanRow> {
+    await sealCan(built, this.#crew);
+    const { group: folder, can, files } = built;
+    const measurements = built.items.length;
+    const unreadable = built.items.filter((item) => item.unreadable).length;
+    const manifest: Manifest = {
+      ...{ version: 1, can, class: 'as-received', measurements, unreadable, files },
+      ...{ spool: this.#spool, posts: postsOf(built) },
+    };
+    this.#outgoing.useName(parseHourFolder(folder)!.hour, built.can);
+    const row = commitCan(this.#outgoing, manifest);
+    this.#removePosts(
+      folder,
+      built.items.map((item) => item.origin),
+    );
+    this.#report.tally('posts', manifest.measurements);
+    removeIfEmpty(this.#spool, folder);
+    return row;
+  }
+
+  /** Posts that are read and compressed together. What they are depends on the posts alone, not on who lists them. */
+  async *#chunks(groups: AsyncIterable<PostGroup>): AsyncGenerator<Chunk> {
+    for await (const { folder, posts } of groups) {
+      if (!this.#mayPack(folder, posts.length)) continue;
+      // Names sort by arrival. A post that is listed twice is one post.
+      const names = [...new Set(posts)].filter((name) => !this.#stuck.has(`${folder}/${name}`)).sort();
+      let chunk: Chunk = { folder, names: [], bytes: 0 };
+      for (const name of names) {
+        chunk.names.push(name);
+        chunk.bytes += lstatOf(join(this.#spool, folder, name))?.size ?? 0;
+        if (chunk.bytes < CHUNK && chunk.names.length < CHUNK_POSTS) continue;
+        yield chunk;
+        chunk = { folder, names: [], bytes: 0 };
+      }
+      if (chunk.names.length > 0) yield chunk;
     }
   }
 
-  #unread(folder: string, name: string, path: string, error: unknown): void {
-    if (errno(error) === 'ENOENT') {
+  #mayPack(folder: string, posts: number): boolean {
+    if (this.#blocked.has(folder)) {
+      this.#report.tally('skipped', posts);
+      return false;
+    }
+    const path = join(this.#spool, folder);
+    if (lstatOf(path)?.isDirectory() !== false) return true;
+    const reason = 'a link or a file, where a folder of posts was expected: not followed';
+    this.#report.reject({ as: 'file', file: path, line: null, reason }, fileRow(path));
+    return false;
+  }
+
+  async #press({ folder, names, bytes }: Chunk): Promise<PressedPosts> {
+    const { maxPost, maxDepth, level, sharedFrom, maxBytes } = this.#options;
+    const task = { spool: this.#spool, folder, names, maxPost, maxDepth, level, sharedFrom, maxBytes };
+    return { group: folder, ...(await this.#crew.run('posts', task, bytes)) };
+  }
+
+  /** Tells of posts in their order. */
+  async *#told(pressed: AsyncIterable<PressedPosts>): AsyncGenerator<PressedPosts> {
+    for await (const one of pressed) {
+      for (const note of one.notes) this.#tell(one.group, note);
+      yield one;
+    }
+  }
+
+  #tell(folder: string, note: PostNote): void {
+    const { path } = note;
+    const refuse = (reason: string) =>
+      this.#report.reject({ as: 'file', file: path, line: null, reason }, fileRow(path));
+    if (note.what !== 'unread' && note.what !== 'empty') this.#report.tally(note.what);
+    if (note.what === 'unread') this.#unread(folder, note, refuse);
+    else if (note.what === 'empty') refuse('empty post, left in the spool');
+    else if (note.what === 'hash_mismatch')
+      this.#report.finding(path, 'the uid does not match the bytes; packed as it is');
+    else if (note.what === 'misfiled')
+      this.#report.finding(path, 'the uid belongs to another folder; packed as it lies');
+    else {
+      const reason = `packed, but without a line: ${note.reason}`;
+      this.#report.reject({ as: 'post', file: path, line: null, reason }, note.bytes);
+    }
+  }
+
+  #unread(folder: string, note: PostNote & { what: 'unread' }, refuse: (reason: string) => void): void {
+    const { path, name, code, reason } = note;
+    if (code === 'ENOENT') {
       const finished = this.#finished.has(`${folder}/${name}`);
       if (!finished && this.#options.waited) this.missed++;
-      if (finished || this.#options.waited) {
-        this.#report.tally('skipped');
-        return;
-      }
+      if (finished || this.#options.waited) this.#report.tally('skipped');
+      else refuse('vanished before it was read');
+      return;
     }
     // Out of descriptors or of disk is no fault of the post.
-    if (['EMFILE', 'ENFILE', 'ENOMEM', 'EIO'].includes(errno(error) ?? '')) throw error;
-    const reason =
-      errno(error) === 'ENOENT' ? 'vanished before it was read' : `left in the spool: ${describeAt(path, error)}`;
-    this.#report.reject({ as: 'file', file: path, line: null, reason }, fileRow(path));
-  }
-
-  #item(folder: string, { name, path, bytes, identity }: FileRead & { name: string; path: string }): Item<PostOrigin> {
-    const uid = parsePostName(name)!;
-    if (uidHash(bytes) !== uid.hash) {
-      this.#report.tally('hash_mismatch');
-      this.#report.finding(path, 'the uid does not match the bytes; packed as it is');
-    }
-    if (`${uid.hour}_${uid.cc}_${uid.test}` !== folder) {
-      this.#report.tally('misfiled');
-      this.#report.finding(path, 'the uid belongs to another folder; packed as it lies');
-    }
-    const post = readPost(bytes, { maxDepth: this.#options.maxDepth, maxBytes: this.#options.maxPost });
-    const { readable } = post;
-    if (!readable) {
-      this.#report.tally('unreadable');
-      this.#report.reject(
-        { as: 'post', file: path, line: null, reason: `packed, but without a line: ${post.reason}` },
-        bytes,
-      );
-    }
-    return {
-      member: `${folder}/${name}`,
-      mtime: uid.time,
-      post: bytes,
-      line: readable ? post.line : NO_LINE,
-      within: readable ? post.within : null,
-      uid: uid.uid,
-      report_id: readable ? post.keys.report_id : '',
-      input: readable ? post.keys.input : '',
-      unreadable: !readable,
-      origin: { name, identity },
-    };
+    if (['EMFILE', 'ENFILE', 'ENOMEM', 'EIO'].includes(code ?? '')) throw new Failure(`${path}: ${reason}`);
+    refuse(`left in the spool: ${reason}`);
   }
 
   #removePosts(folder: string, origins: PostOrigin[]): void {

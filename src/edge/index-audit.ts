@@ -3,7 +3,7 @@
 import Database from 'better-sqlite3';
 import { compareKeys } from '../record/names.ts';
 import { describe, Malformed } from '../stream/errors.ts';
-import { columnsOf, createTables, isAdded, LINES, type MemberPlace, openIndex, UID } from './index-db.ts';
+import { columnsOf, createTables, isAdded, isPlace, LINES, type MemberPlace, openIndex, UID } from './index-db.ts';
 import { statementsOf } from './statements.ts';
 
 /** A can as the index knows it. */
@@ -155,8 +155,6 @@ export class IndexAudit {
     const members = this.#ask(() =>
       this.#sql('SELECT first_line, offset, length FROM member WHERE can = ? ORDER BY first_line').all(can),
     ) as MemberPlace[];
-    const isPlace = ({ first_line, offset, length }: MemberPlace) =>
-      [first_line, offset, length].every((n) => Number.isSafeInteger(n) && n >= 0) && first_line < LINES;
     if (!members.every(isPlace)) throw new IndexDamage(`${this.path}: damaged: a gzip member without a place`);
     return members;
   }

@@ -64,7 +64,7 @@ CREATE VIEW jsonl AS
   WHERE NOT line.unreadable;
 `;
 
-/** A line that a look-up found. */
+/** A line that a look-up found, as the file has it: `isFound` tells whether it can be one. */
 export interface Found {
   can: number;
   store: string;
@@ -89,6 +89,23 @@ export interface MemberPlace {
   first_line: number;
   offset: number;
   length: number;
+}
+
+/** True where a row has the form of one: the file may be damaged, or forged. */
+export function isFound(row: Found): boolean {
+  const isText = (value: unknown) => typeof value === 'string';
+  const { store, s3path, measurement_uid, report_id, input, hash } = row;
+  return (
+    isText(store) &&
+    isText(s3path) &&
+    [measurement_uid, report_id, input].every((value) => value === null || isText(value)) &&
+    (hash === null || (Buffer.isBuffer(hash) && hash.length === 8))
+  );
+}
+
+/** True where this can be a part of a file. */
+export function isPlace({ first_line, offset, length }: MemberPlace): boolean {
+  return [first_line, offset, length].every((n) => Number.isSafeInteger(n) && n >= 0) && first_line < LINES;
 }
 
 const FOUND = `
@@ -413,29 +430,42 @@ export class IndexDb {
   // --- looking up
 
   byUid(uid: string): Found[] {
-    const found = this.#sql(`${FOUND} WHERE uid_text = ? ORDER BY line.id`).all(uid) as Found[];
+    const found = this.#find(`${FOUND} WHERE uid_text = ? ORDER BY line.id`, uid);
     const parsed = parseUid(uid);
     if (!parsed) return found;
     const { cc, test } = parsed;
     const { time, hash } = uidSplitter(parsed)(uid);
-    const more = this.#sql(
-      `${FOUND} WHERE uid_time = ? AND uid_hash = ? AND can.cc = ? AND can.test = ? ORDER BY line.id`,
-    );
-    return [...(more.all(time, hash, cc, test) as Found[]), ...found];
+    const more = `${FOUND} WHERE uid_time = ? AND uid_hash = ? AND can.cc = ? AND can.test = ? ORDER BY line.id`;
+    return [...this.#find(more, time, hash, cc, test), ...found];
   }
 
   /** All lines of a report, or those of one input (`""` stands for no input). */
   byReport(reportId: string, input?: string): Found[] {
     const text = `${FOUND} WHERE line.report = (SELECT id FROM report WHERE report_id = ?)`;
-    if (input === undefined) return this.#sql(`${text} ORDER BY line.id`).all(reportId) as Found[];
-    return this.#sql(`${text} AND input = ? ORDER BY line.id`).all(reportId, input) as Found[];
+    if (input === undefined) return this.#find(`${text} ORDER BY line.id`, reportId);
+    return this.#find(`${text} AND input = ? ORDER BY line.id`, reportId, input);
   }
 
-  /** The gzip member that holds a line; undefined for cans that others made. */
+  #find(sql: string, ...values: unknown[]): Found[] {
+    try {
+      return this.#sql(sql).all(...values) as Found[];
+    } catch (error) {
+      throw this.#named(error);
+    }
+  }
+
+  /** The gzip member that holds a line; undefined for cans that others made. @throws Malformed where none can be there */
   member(can: number, linenum: number): MemberPlace | undefined {
-    return this.#sql(
-      'SELECT first_line, offset, length FROM member WHERE can = ? AND first_line <= ? ORDER BY first_line DESC LIMIT 1',
-    ).get(can, linenum) as MemberPlace | undefined;
+    const sql =
+      'SELECT first_line, offset, length FROM member WHERE can = ? AND first_line <= ? ORDER BY first_line DESC LIMIT 1';
+    let place: MemberPlace | undefined;
+    try {
+      place = this.#sql(sql).get(can, linenum) as MemberPlace | undefined;
+    } catch (error) {
+      throw this.#named(error);
+    }
+    if (place && !isPlace(place)) throw new Malformed(`${this.path}: damaged: a gzip member without a place`);
+    return place;
   }
 
   close(): void {

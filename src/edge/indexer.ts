@@ -7,6 +7,7 @@ import { withCan } from './canrows.ts';
 import type { Reporter } from './commit.ts';
 import type { IndexDb } from './index-db.ts';
 import { CanFolder, type CanRow, canRow, type IndexRow, locate, type Manifest } from './outgoing.ts';
+import { isIndexRow } from './ownfiles.ts';
 
 export type Recorded =
   | { refused: string }
@@ -31,14 +32,7 @@ export class Indexer {
     const { outgoing } = locate(row);
     if (!this.#dedicated.has(outgoing.path)) outgoing.dedicate({ index: resolve(this.#index.path) });
     this.#dedicated.add(outgoing.path);
-    return withCan(row, async (folder) => {
-      try {
-        return this.#step(row, folder);
-      } catch (error) {
-        if (error instanceof Malformed) return { refused: error.message };
-        throw error;
-      }
-    });
+    return withCan(row, async (folder) => this.#step(row, folder));
   }
 
   #step(row: CanRow, folder: CanFolder): Recorded {
@@ -87,16 +81,16 @@ export class Indexer {
 
 /** @throws Malformed where they are not all there: such a can must not count as indexed */
 function rowsOf(folder: CanFolder, { measurements }: Manifest): IndexRow[] {
-  let rows: IndexRow[];
+  let rows: unknown[];
   try {
     const lines = readFileSync(folder.file('rows.jsonl'), 'utf8').split('\n');
-    rows = lines.filter((line) => line !== '').map((line) => JSON.parse(line) as IndexRow);
+    rows = lines.filter((line) => line !== '').map((line) => JSON.parse(line) as unknown);
   } catch (error) {
     throw new Malformed(`damaged: rows.jsonl: ${describe(error)}`);
   }
-  const inOrder = rows.every((row, n) => row.linenum === n && /^[0-9a-f]{16}$/.test(row.hash));
-  if (!inOrder || rows.length !== measurements) {
+  if (rows.length !== measurements)
     throw new Malformed(`damaged: rows.jsonl has ${rows.length} rows of ${measurements} measurements`);
-  }
-  return rows;
+  const wrong = rows.findIndex((row, n) => !isIndexRow(row, n));
+  if (wrong !== -1) throw new Malformed(`damaged: rows.jsonl:${wrong + 1}: not the row of a line`);
+  return rows as IndexRow[];
 }

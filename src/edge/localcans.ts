@@ -13,8 +13,8 @@ export interface LocalCan {
   can: string;
   state: State;
   class: CanClass;
-  jsonl: CanFile | undefined;
-  postcan: CanFile | undefined;
+  jsonl: CanFile;
+  postcan: CanFile;
 }
 
 /** Cans by key; one whose manifest cannot be read is told. */
@@ -27,14 +27,14 @@ export function localCans(outgoing: Outgoing, found: Findings): LocalCan[] {
         const known = outgoing.open(can);
         if (!known) continue; // cleared meanwhile
         const { files, class: zone } = known.manifest;
-        const half = (ext: string) => files.find(({ name }) => name === `${can}${ext}`);
+        const [postcan, jsonl] = files as [CanFile, CanFile];
         cans.push({
           key,
           can,
           state: known.folder.state,
           class: zone,
-          jsonl: half(JSONL_EXT),
-          postcan: half('.tar.gz'),
+          jsonl,
+          postcan,
         });
       } catch (error) {
         if (!(error instanceof Malformed) && errno(error) === undefined) throw error;
@@ -70,7 +70,7 @@ export async function checkLocal(outgoing: Outgoing, local: LocalCan, deep: bool
   const folder = new CanFolder(outgoing, can, state);
   const faults: string[] = [];
   for (const file of [local.postcan, local.jsonl]) {
-    const fault = file ? await faultOf(folder.file(file.name), file, deep) : 'its manifest names not both files';
+    const fault = await faultOf(folder.file(file.name), file, deep);
     if (fault !== undefined) faults.push(fault);
   }
   if (outgoing.find(can)?.state !== state) return; // it moved on meanwhile, and was whole then

@@ -2,6 +2,7 @@
 // file: an empty one under BEGIN EXCLUSIVE is a lock that goes with the process, also by SIGKILL.
 import { basename, dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
+import { Malformed } from '../stream/errors.ts';
 import { exists } from './files.ts';
 
 export interface Lock {
@@ -12,6 +13,7 @@ export interface Lock {
  * @param path   a file of ours, made where it is missing unless `mustExist`
  * @param waitMs how long to wait for another holder
  * @returns undefined where another process (or this one) holds it, or where it must exist and does not
+ * @throws Malformed where it must exist, and something else was written to it
  */
 export function tryLock(path: string, waitMs = 0, mustExist = false): Lock | undefined {
   let db: Database.Database;
@@ -27,7 +29,9 @@ export function tryLock(path: string, waitMs = 0, mustExist = false): Lock | und
   } catch (error) {
     db.close();
     if (String((error as { code?: string }).code).startsWith('SQLITE_BUSY')) return undefined;
-    throw new Error(`${path}: cannot be locked: ${(error as Error).message}`);
+    const isDamaged = /^SQLITE_(?:NOTADB|CORRUPT)/.test(String((error as { code?: string }).code));
+    const reason = `${path}: cannot be locked: ${(error as Error).message}`;
+    throw mustExist && isDamaged ? new Malformed(reason) : new Error(reason);
   }
   return { release: () => void db.close() };
 }

@@ -4,8 +4,9 @@ import { readJson } from '../record/json.ts';
 import { KEY_NAMES, lookupKeys, NO_LINE } from '../record/post.ts';
 import { ROW_DEPTH } from '../record/rows.ts';
 import { describe, errno, Malformed } from '../stream/errors.ts';
-import { inflateMember, isGzip } from './gzip.ts';
+import { inflateMember, isGzip, MEMBER_TEXT } from './gzip.ts';
 import type { Found, IndexDb } from './index-db.ts';
+import { SLICE } from './members.ts';
 import { inflate, peekBytes } from './source.ts';
 import type { Store } from './store.ts';
 
@@ -66,7 +67,7 @@ async function lineOfMember(
   const bytes = await store.read(key, offset, length);
   let text: Buffer;
   try {
-    text = await inflateMember(bytes, { maxOutputLength: maxLine + 64 * 1024 });
+    text = await inflateMember(bytes, { maxOutputLength: maxLine + MEMBER_TEXT });
   } catch (error) {
     throw new Malformed(`${key}: no gzip member at byte ${offset} (${(error as NodeJS.ErrnoException).code})`);
   }
@@ -124,10 +125,13 @@ async function* inflateFirstMember(source: AsyncIterable<Uint8Array>): AsyncGene
   const { default: zlibSync } = await import('zlib-sync');
   const inflater = new zlibSync.Inflate({ windowBits: 31, chunkSize: 256 * 1024 });
   for await (const bytes of source) {
-    inflater.push(Buffer.from(bytes), zlibSync.Z_SYNC_FLUSH);
-    if (inflater.err < 0 && inflater.err !== zlibSync.Z_BUF_ERROR) throw new Malformed(`broken gzip: ${inflater.msg}`);
-    if (inflater.result) yield inflater.result as Buffer;
-    if (inflater.err === zlibSync.Z_STREAM_END) return;
+    for (let at = 0; at < bytes.length; at += SLICE) {
+      inflater.push(Buffer.from(bytes.subarray(at, at + SLICE)), zlibSync.Z_SYNC_FLUSH);
+      if (inflater.err < 0 && inflater.err !== zlibSync.Z_BUF_ERROR)
+        throw new Malformed(`broken gzip: ${inflater.msg}`);
+      if (inflater.result) yield inflater.result as Buffer;
+      if (inflater.err === zlibSync.Z_STREAM_END) return;
+    }
   }
 }
 

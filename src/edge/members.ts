@@ -9,7 +9,7 @@ import type { Bytes } from './source.ts';
 const LF = 0x0a;
 
 /** Compressed bytes that are inflated at once: a bomb makes a thousand times as much of them. */
-const SLICE = 16 * 1024;
+export const SLICE = 16 * 1024;
 
 /** A source of bytes that knows where it is. */
 export class ByteReader {

@@ -8,6 +8,7 @@ import { hourFolder, parseCanName } from '../record/names.ts';
 import { describe, errno, Failure, Malformed } from '../stream/errors.ts';
 import { exists, fsyncFolder, makeFolder, named, readJsonFile, replaceFile, writeFileDurably } from './files.ts';
 import { type Lock, tryLock } from './lock.ts';
+import { isLedger, isManifest, isPurpose } from './ownfiles.ts';
 
 /** Where a can may lie, from its making to its end. */
 export const STATES = ['building', 'ready', 'sent', 'indexed', 'held'] as const;
@@ -65,6 +66,7 @@ export interface Manifest {
   measurements: number;
   /** Posts whose line is `{}`. */
   unreadable: number;
+  /** The postcan and the lines, in this order. */
   files: CanFile[];
   /** Absolute path of the spool that the posts came from; absent in row cans. */
   spool?: string;
@@ -88,6 +90,9 @@ export interface CanRow {
   superseded?: string[];
   cleared?: boolean;
 }
+
+/** Names have no room for more. */
+const HIGHEST_COUNTER = 999_999_999;
 
 /** A line of rows.jsonl: what `index` inserts. */
 export interface IndexRow {
@@ -193,11 +198,10 @@ export class Outgoing {
     const lock = tryLock(join(this.path, '.outgoing-lock'), 10_000);
     if (!lock) throw new Failure(`${this.path}: another process holds outgoing.json`);
     try {
-      const path = join(this.path, 'outgoing.json');
-      const known: Purpose = existsSync(path) ? readJsonFile<Purpose>(path) : { version: 1 };
-      if (known.version !== 1) throw new Failure(`${path}: version ${known.version} is not known here`);
+      const known: Partial<Purpose> = { version: 1, ...this.purpose() };
       const added = this.#compare(known, wanted);
-      if (Object.keys(added).length > 0) replaceFile(path, `${JSON.stringify({ ...known, ...added }, null, 2)}\n`);
+      if (Object.keys(added).length > 0)
+        replaceFile(this.#purposeFile(), `${JSON.stringify({ ...known, ...added }, null, 2)}\n`);
     } finally {
       lock.release();
     }
@@ -216,10 +220,18 @@ export class Outgoing {
     return join(this.path, '.newest-upload');
   }
 
-  /** What outgoing.json says. */
+  /** What outgoing.json says. @throws Failure where it is damaged */
   purpose(): Partial<Purpose> {
-    const path = join(this.path, 'outgoing.json');
-    return existsSync(path) ? readJsonFile<Purpose>(path) : {};
+    const path = this.#purposeFile();
+    if (!existsSync(path)) return {};
+    const known = readJsonFile(path);
+    if (!isPurpose(known)) throw new Failure(`${path}: damaged: not what this folder is for`);
+    if (known.version !== 1) throw new Failure(`${path}: version ${known.version} is not known here`);
+    return known;
+  }
+
+  #purposeFile(): string {
+    return join(this.path, 'outgoing.json');
   }
 
   /** @throws Failure where the folder is kept for something else */
@@ -258,19 +270,28 @@ export class Outgoing {
     };
     for (const name of this.#ledger(group.hour)) see(name);
     for (const state of STATES) for (const name of this.cans(state)) see(name);
+    if (highest === HIGHEST_COUNTER) throw new Failure(`${prefix}${highest}: no higher counter is left for a can`);
     return highest + 1;
   }
 
   #ledger(hour: string): string[] {
     const path = join(this.path, 'names', `${hour}.json`);
-    return existsSync(path) ? readJsonFile<string[]>(path) : [];
+    if (!existsSync(path)) return [];
+    const names = readJsonFile(path);
+    // A counter that comes back would be a key with other bytes.
+    if (!isLedger(names, hour)) throw new Failure(`${path}: damaged: not the names of cans of this hour`);
+    return names;
   }
 
   /** Writes a name down as used: durable before the can is ready. */
   useName(hour: string, can: string): void {
     // The highest counter of each group is enough; whole-file replacement leaves no torn line.
     const stem = (name: string) => name.slice(0, name.lastIndexOf('.'));
-    const others = this.#ledger(hour).filter((name) => stem(name) !== stem(can));
+    const counter = (name: string) => Number(name.slice(name.lastIndexOf('.') + 1));
+    const known = this.#ledger(hour);
+    // Of cans that are finished side by side, a later one may be first.
+    if (known.some((name) => stem(name) === stem(can) && counter(name) > counter(can))) return;
+    const others = known.filter((name) => stem(name) !== stem(can));
     replaceFile(join(this.path, 'names', `${hour}.json`), `${JSON.stringify([...others, can].sort(), null, 1)}\n`);
   }
 }
@@ -291,19 +312,15 @@ export class CanFolder {
 
   /** @throws Malformed where it is missing or damaged: a person must look at this can, the others go on */
   manifest(): Manifest {
-    let manifest: Manifest;
+    let manifest: unknown;
     try {
-      manifest = readJsonFile<Manifest>(join(this.dir, 'can.json'));
+      manifest = readJsonFile(join(this.dir, 'can.json'));
     } catch (error) {
       if (errno(error) && !['ENOENT', 'ENOTDIR', 'EISDIR'].includes(errno(error)!)) throw error;
       throw new Malformed(`damaged: ${describe(error)}`);
     }
-    const whole =
-      manifest.version === 1 &&
-      manifest.can === this.can &&
-      Array.isArray(manifest.files) &&
-      Array.isArray(manifest.posts);
-    if (!whole) throw new Malformed(`damaged: ${this.dir}/can.json: not the manifest of this can`);
+    if (!isManifest(manifest, this.can))
+      throw new Malformed(`damaged: ${this.dir}/can.json: not the manifest of this can`);
     return manifest;
   }
 

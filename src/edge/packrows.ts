@@ -2,12 +2,13 @@
 import { type EndRow, parseRow, wrongKind } from '../record/rows.ts';
 import { errno, Failure } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
+import type { Crew } from './crew.ts';
 import type { Outgoing } from './outgoing.ts';
-import type { PackOptions } from './pack.ts';
 import { giveCans } from './packspool.ts';
+import type { PressOptions } from './press.ts';
 import { RowPacker } from './rowcans.ts';
 
-export interface RowPackSettings extends PackOptions {
+export interface RowPackSettings extends PressOptions {
   /** False where the stream has no end row by its nature. */
   end: boolean;
 }
@@ -17,10 +18,11 @@ export async function packRows(
   stage: Stage,
   outgoing: Outgoing,
   { end: wanted, ...settings }: RowPackSettings,
+  crew: Crew,
 ): Promise<void> {
   if (outgoing.purpose().class === 'as-received')
     throw new Failure(`${outgoing.path} is kept for posts of a spool: use another folder for rows`);
-  const packer = new RowPacker(outgoing, stage);
+  const packer = new RowPacker(outgoing, stage, crew);
   try {
     await packer.recover();
     const { came, end } = await takeRows(stage, packer);

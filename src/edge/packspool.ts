@@ -3,14 +3,14 @@ import { statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { describeAt } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
+import type { Crew } from './crew.ts';
 import { fileRows } from './filerows.ts';
-import { HourPacker, type ListedPost } from './hourcans.ts';
+import { HourPacker, type PostGroup } from './hourcans.ts';
 import type { CanRow, Outgoing } from './outgoing.ts';
+import type { PressOptions } from './press.ts';
 import { postOfPath, sweepStrays } from './spool.ts';
 
-export interface SpoolPackSettings {
-  maxBytes: number;
-  level: number;
+export interface SpoolPackSettings extends PressOptions {
   maxDepth: number;
   host: string;
   /** Another packer was at work after the posts were listed. */
@@ -23,12 +23,13 @@ export async function packSpool(
   outgoing: Outgoing,
   spool: string,
   settings: SpoolPackSettings,
+  crew: Crew,
 ): Promise<void> {
   outgoing.dedicate({ host: settings.host, class: 'as-received' });
-  const packer = new HourPacker(outgoing, spool, { ...settings, maxPost: stage.maxLine }, stage);
+  const packer = new HourPacker(outgoing, spool, { ...settings, maxPost: stage.maxLine }, stage, crew);
   try {
     await giveCans(stage, await packer.recover());
-    for await (const { folder, posts } of groupPosts(stage, spool)) await giveCans(stage, packer.pack(folder, posts));
+    await giveCans(stage, packer.pack(groupPosts(stage, spool)));
   } catch (error) {
     outgoing.cleanBuilding(true);
     throw error;
@@ -49,9 +50,9 @@ export async function giveCans(stage: Stage, rows: AsyncIterable<CanRow> | CanRo
 }
 
 /** Posts of the rows, hour folder by hour folder, as the rows come. */
-async function* groupPosts(stage: Stage, spool: string): AsyncGenerator<{ folder: string; posts: ListedPost[] }> {
+async function* groupPosts(stage: Stage, spool: string): AsyncGenerator<PostGroup> {
   const isSpool = memo((path: string) => isSameFolder(path, spool));
-  let group: { folder: string; posts: ListedPost[] } | undefined;
+  let group: PostGroup | undefined;
   // What is not listed stays where it is for the next run, so that a part of a list does no harm.
   const hint = (kind: string) => (kind === 'measurement' ? ' (--rows packs those)' : '');
   for await (const { row, line, bytes } of fileRows(stage, { whole: false, hint })) {
@@ -64,7 +65,7 @@ async function* groupPosts(stage: Stage, spool: string): AsyncGenerator<{ folder
         group = undefined;
       }
       group ??= { folder: post.folder, posts: [] };
-      group.posts.push({ name: post.name, bytes: row.bytes ?? 0 });
+      group.posts.push(post.name);
     } catch (error) {
       stage.reject({ as: 'row', file: null, line, reason: (error as Error).message }, bytes);
     }

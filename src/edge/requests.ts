@@ -4,7 +4,7 @@ import { parseUid } from '../record/names.ts';
 import { KEY_NAMES, keyText } from '../record/post.ts';
 import { ROW_DEPTH } from '../record/rows.ts';
 import { Malformed } from '../stream/errors.ts';
-import type { Found, IndexDb } from './index-db.ts';
+import { type Found, type IndexDb, isFound } from './index-db.ts';
 import { readLine } from './lookup.ts';
 import type { Store } from './store.ts';
 
@@ -76,7 +76,11 @@ export class Lookup {
     if (matches.length === 0) yield { reason: this.#unknown(request) };
     const given = new Set<string>();
     const failed = new Map<string, Answer>();
-    for (const found of matches) {
+    for (const [n, found] of matches.entries()) {
+      if (!isFound(found)) {
+        failed.set(`${n}`, { reason: `${this.#index.path}: damaged: a row that is none of a line` });
+        continue;
+      }
       const identity = `${found.measurement_uid} ${found.hash?.toString('hex') ?? `${found.s3path} ${found.linenum}`}`;
       if (given.has(identity)) continue;
       try {

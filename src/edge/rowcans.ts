@@ -10,7 +10,9 @@ import { documentFacts, FACT_NAMES, KEY_NAMES, lookupKeys } from '../record/post
 import { type MeasurementRow, parseRow, ROW_DEPTH } from '../record/rows.ts';
 import { Failure } from '../stream/errors.ts';
 import { splitLines } from '../stream/lines.ts';
+import { orderedMap } from '../stream/ordered.ts';
 import { commitCan, leftCans, type Reporter, sealCan } from './commit.ts';
+import type { Crew } from './crew.ts';
 import { named, replaceFile } from './files.ts';
 import {
   type CanFile,
@@ -22,13 +24,17 @@ import {
   takeCan,
   type WholeBucket,
 } from './outgoing.ts';
-import { type Item, type PackOptions, packCans } from './pack.ts';
+import { type Pressed, packCans } from './pack.ts';
+import type { HeldItem, HeldItems } from './packtasks.ts';
+import type { PressOptions } from './press.ts';
 import { fileBytes } from './source.ts';
 
 /** Rows in memory before they go to their files. */
 const SPILL_AT = 32 * 1024 * 1024;
+/** Posts that one task compresses. */
+const CHUNK = 1024 * 1024;
 
-export interface RowPackOptions extends PackOptions {
+export interface RowPackOptions extends PressOptions {
   class: 'unsanitised' | 'sanitised';
   /** What the end row told of `sanitise`; undefined where it did not run. */
   sanitised: unknown;
@@ -55,6 +61,7 @@ export function groupOfRow(row: MeasurementRow): Group {
 export class RowPacker {
   #outgoing: Outgoing;
   #report: Reporter;
+  #crew: Crew;
   #spill: string;
   #waiting = new Map<string, Buffer[]>();
   #held = 0;
@@ -67,8 +74,9 @@ export class RowPacker {
   #counts = new Map<string, number>();
   #made = Date.now();
 
-  constructor(outgoing: Outgoing, report: Reporter) {
+  constructor(outgoing: Outgoing, report: Reporter, crew: Crew) {
     this.#outgoing = outgoing;
+    this.#crew = crew;
     this.#report = report;
     this.#spill = join(outgoing.folder('building'), 'spill');
   }
@@ -145,14 +153,12 @@ export class RowPacker {
   async *#packGroup(key: string, group: Group, options: RowPackOptions): AsyncGenerator<CanRow> {
     const nameOf = (files: CanFile[]) => canName({ kind: 'day', ...group, mark: 'x', id: contentId(files) });
     const manifests: Manifest[] = [];
-    for await (const built of packCans(
-      this.#outgoing.folder('building'),
-      this.#items(key, group),
-      options,
-      () => undefined,
-      nameOf,
-    )) {
-      await sealCan(built);
+    const pressed = orderedMap(this.#chunks(key, group), (held) => this.#press(key, held, options), {
+      concurrency: 2 * this.#crew.threads,
+    });
+    const building = this.#outgoing.folder('building');
+    for await (const built of packCans(building, pressed, options.maxBytes, () => undefined, nameOf)) {
+      await sealCan(built, this.#crew);
       const { can, files } = built;
       const manifest: Manifest = {
         version: 1,
@@ -215,30 +221,48 @@ export class RowPacker {
     }
   }
 
-  async *#items(key: string, group: Group): AsyncGenerator<Item<null>> {
+  async #press(group: string, held: HeldItems, { level, sharedFrom, maxBytes }: PressOptions): Promise<Pressed<null>> {
+    const batches = await this.#crew.run('items', { ...held, level, sharedFrom, maxBytes }, held.posts.length);
+    return { group, batches };
+  }
+
+  /** Measurements that are compressed together. */
+  async *#chunks(key: string, group: Group): AsyncGenerator<HeldItems> {
     const noLimit = { maxLine: Number.POSITIVE_INFINITY, onLong: () => ({ write() {}, end() {} }) };
+    const { head, tail } = POST_FRAME;
     const midnight = timeOf(group.day)!;
     const seen = new Map<string, number>();
     let number = 0;
+    let items: HeldItem[] = [];
+    let posts: Buffer[] = [];
+    let held = 0;
+    const whole = () => {
+      const chunk = { items, posts: Buffer.concat(posts) };
+      items = [];
+      posts = [];
+      held = 0;
+      return chunk;
+    };
     for await (const { bytes } of splitLines(fileBytes(join(this.#spill, key)), noLimit)) {
       const row = parseRow(bytes) as MeasurementRow;
       const { document: line } = row;
       const uid = row.measurement_uid !== null && isMeasurementUid(row.measurement_uid) ? row.measurement_uid : null;
       const name = uid === null ? `line${String(number).padStart(8, '0')}` : numbered(uid, seen);
       number++;
-      const { head, tail } = POST_FRAME;
-      yield {
+      const within = { start: head.length, end: head.length + line.length };
+      items.push({
         member: `${key}/${name}.post`,
         mtime: (uid && parseUid(uid)?.time) || midnight,
-        post: Buffer.concat([head, line, tail]),
-        line,
-        within: { start: head.length, end: head.length + line.length },
+        bytes: within.end + tail.length,
+        within,
         uid,
         ...lookupKeys(line, readJson(line, { maxDepth: ROW_DEPTH, names: KEY_NAMES }).value),
-        unreadable: false,
-        origin: null,
-      };
+      });
+      posts.push(head, line, tail);
+      held += within.end + tail.length;
+      if (held >= CHUNK) yield whole();
     }
+    if (items.length > 0) yield whole();
   }
 }
 

@@ -2,7 +2,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { ROWS_EXT } from '../record/names.ts';
-import { Failure, Malformed } from '../stream/errors.ts';
 import type { Reporter } from './commit.ts';
 import { replaceFile } from './files.ts';
 import { type CanFile, type CanFolder, type CanRow, canRow, digestFile, type Manifest } from './outgoing.ts';
@@ -21,33 +20,27 @@ export async function sendCan(
   folder: CanFolder,
   row: CanRow,
   options: SendOptions,
-): Promise<CanRow | string> {
-  let manifest: Manifest;
-  try {
-    manifest = folder.manifest();
-  } catch (error) {
-    if (!(error instanceof Malformed)) throw error;
-    return error.message; // this can's fault; the cans behind it go on
-  }
+): Promise<CanRow | { refused: string }> {
+  const manifest = folder.manifest();
   const { state } = folder;
-  if (state === 'held') return 'held: the store has other bytes under its name';
+  if (state === 'held') return { refused: 'held: the store has other bytes under its name' };
   if (manifest.class === 'unsanitised' && !options.private)
-    return 'unsanitised: it may go to a private store only (--private)';
+    return { refused: 'unsanitised: it may go to a private store only (--private)' };
   const files = state === 'ready' ? [...manifest.files] : [];
   if (options.withRows) {
-    if (!existsSync(folder.file('rows.jsonl'))) return `${folder.file('rows.jsonl')}: is gone`;
+    if (!existsSync(folder.file('rows.jsonl'))) return { refused: `${folder.file('rows.jsonl')}: is gone` };
     files.push(await rowsFile(folder, manifest));
   }
   const rotten = await faultOfFiles(folder, files);
-  if (rotten !== undefined) return rotten;
+  if (rotten !== undefined) return { refused: rotten };
   for (const file of files) {
     const result = await store.put(file.s3path, { ...file, path: folder.file(file.name) });
     report.tally(result);
     if (result !== 'other') continue;
     const reason = `${file.s3path}: the store has other bytes under this key`;
-    if (state !== 'ready') return reason; // the rows alone: the can itself is well
+    if (state !== 'ready') return { refused: reason }; // the rows alone: the can itself is well
     folder.move('held');
-    return `${reason}; the can is held in ${folder.dir}`;
+    return { refused: `${reason}; the can is held in ${folder.dir}` };
   }
   if (state === 'ready') {
     // Only now: a mistyped bucket must not bind this folder for good.
@@ -77,7 +70,6 @@ async function rowsFile(folder: CanFolder, manifest: Manifest): Promise<CanFile>
   const name = `${folder.can}${ROWS_EXT}`;
   const path = folder.file(name);
   if (!existsSync(path)) replaceFile(path, gzipSync(readFileSync(folder.file('rows.jsonl'))));
-  const { s3path } = manifest.files[0] ?? {};
-  if (s3path === undefined) throw new Failure(`${folder.dir}: a can without files`);
+  const { s3path } = manifest.files[0]!;
   return { name, s3path: s3path.replace(/[^/]+$/, name), ...(await digestFile(path)) };
 }

@@ -515,7 +515,10 @@ function classify(error: unknown): Fault {
         reason: 'no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE',
       };
     }
-    return { kind: 'final', reason: code ?? `${name}: ${message}` };
+    return {
+      kind: 'final',
+      reason: code === undefined ? `${name}: ${message}` : describe(Object.assign(new Error(code), { code })),
+    };
   }
   return { ...ofAnswer(status, error as S3ServiceException), code: status };
 }

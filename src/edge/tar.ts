@@ -1,5 +1,6 @@
 // Tar by tar-stream: headers for the packer, members for readers.
 import { extract, type Pack, pack } from 'tar-stream';
+import { Malformed } from '../stream/errors.ts';
 
 const BLOCK = 512;
 /** Two zero blocks end an archive. */
@@ -56,12 +57,15 @@ export interface TarMember {
 
 /**
  * Members of a tar as they come. Names may be anything (absolute, `..`): nothing is ever written under
- * them. @throws Error for broken or cut-short archives, after the members before
+ * them. @throws Malformed for broken or cut-short archives, after the members before; what its source throws
  */
 export async function* tarMembers(source: AsyncIterable<Uint8Array>): AsyncGenerator<TarMember> {
   const tail = new Tail(2 * BLOCK);
   const extractor = extract();
   const sink = extractor as unknown as NodeJS.WritableStream; // streamx, with node's interface
+  let ofSource: unknown;
+  // tar-stream's errors have neither a class nor a code of their own.
+  const told = (error: unknown) => (error === ofSource ? error : new Malformed((error as Error).message));
   const feed = (async () => {
     try {
       for await (const chunk of source) {
@@ -71,6 +75,7 @@ export async function* tarMembers(source: AsyncIterable<Uint8Array>): AsyncGener
       }
       sink.end();
     } catch (error) {
+      ofSource = error;
       extractor.destroy(error as Error);
     }
   })();
@@ -80,17 +85,24 @@ export async function* tarMembers(source: AsyncIterable<Uint8Array>): AsyncGener
       let read = false;
       async function* body() {
         read = true;
-        yield* entry as AsyncIterable<Uint8Array>;
+        if (type === 'directory') return; // tar-stream waits for ever where one is forged to have a size
+        try {
+          yield* entry as AsyncIterable<Uint8Array>;
+        } catch (error) {
+          throw told(error);
+        }
       }
       yield { name, type, size, body: body() };
       if (!read) entry.resume();
     }
     await feed;
+  } catch (error) {
+    throw told(error);
   } finally {
     extractor.destroy();
   }
   // A tar that was cut between two members reads as complete: only its end blocks tell.
-  if (!tail.isZero()) throw new Error('the tar has no end: it may be cut short');
+  if (!tail.isZero()) throw new Malformed('the tar has no end: it may be cut short');
 }
 
 function drained(stream: NodeJS.WritableStream): Promise<void> {

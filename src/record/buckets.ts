@@ -58,38 +58,47 @@ export interface Manifest {
   entries: Map<string, ManifestEntry>;
   /** Lines that are none of ours, from 1. */
   damaged: number[];
-  /** Bytes up to the last line that is whole; what follows was cut short. */
+  /** Bytes up to the last line that is JSON; what follows was cut short, or came of a power cut. */
   whole: number;
   /** The last line is an entry, and only its line feed is missing. */
   unended: boolean;
 }
 
-/** Reads a manifest. A last line that was cut short is no fault: its report is still to be listed. */
+/** Reads a manifest. Last lines that were cut short, or never came to the disk, are no fault: their reports are still to be listed. */
 export function parseManifest(bytes: Buffer): Manifest {
   const manifest: Manifest = { entries: new Map(), damaged: [], whole: 0, unended: false };
-  for (let line = 1; manifest.whole < bytes.length; line++) {
-    const feed = bytes.indexOf(0x0a, manifest.whole);
+  let rubbish: number[] = [];
+  for (let line = 1, start = 0; start < bytes.length; line++) {
+    const feed = bytes.indexOf(0x0a, start);
     const end = feed === -1 ? bytes.length : feed;
-    const entry = parseEntry(bytes.toString('utf8', manifest.whole, end));
+    const value = jsonOf(bytes.toString('utf8', start, end));
+    const entry = entryOf(value);
     if (entry) manifest.entries.set(entry.name, entry);
     if (feed === -1) {
       manifest.unended = entry !== undefined;
+      if (manifest.unended) manifest.damaged.push(...rubbish);
       break;
     }
-    if (!entry) manifest.damaged.push(line);
-    manifest.whole = end + 1;
+    start = end + 1;
+    if (!entry) rubbish.push(line);
+    if (value === undefined) continue;
+    manifest.damaged.push(...rubbish);
+    rubbish = [];
+    manifest.whole = start;
   }
   return manifest;
 }
 
-function parseEntry(line: string): ManifestEntry | undefined {
-  let row: Partial<ManifestEntry> | null;
+function jsonOf(line: string): unknown {
   try {
-    row = JSON.parse(line) as typeof row;
+    return JSON.parse(line);
   } catch {
     return undefined;
   }
-  const { name, size, sha256, from, at } = row ?? {};
+}
+
+function entryOf(value: unknown): ManifestEntry | undefined {
+  const { name, size, sha256, from, at } = (value ?? {}) as Partial<ManifestEntry>;
   const well =
     typeof name === 'string' &&
     nameFault(name) === undefined &&

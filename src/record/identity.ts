@@ -2,7 +2,7 @@ import { createHash, hash } from 'node:crypto';
 
 /** First 16 hex digits of SHA-512 of a post's bytes: the last part of its uid. */
 export function uidHash(post: Buffer): string {
-  return createHash('sha512').update(post).digest('hex').slice(0, 16);
+  return hash('sha512', post).slice(0, 16);
 }
 
 /**
@@ -27,9 +27,9 @@ export function isModernReportId(reportId: string): boolean {
 
 /** Short hash of a line without its line feed: 16 hex digits of SHA-256, kept beside each line in the index. */
 export function lineHash(line: Buffer): string {
-  return createHash('sha256').update(line).digest('hex').slice(0, 16);
+  return hash('sha256', line).slice(0, 16);
 }
 
 export function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
+  return hash('sha256', bytes);
 }

@@ -100,11 +100,15 @@ export function lookupKeys(bytes: Buffer, document: Value): LookupKeys {
 
 /**
  * A key as the index has it. A probe may send megabytes for an input: past 2,048 characters its first 1,024 and
- * its SHA-256 stand for it. Who looks one up passes it through here too.
+ * its SHA-256 stand for it. So they do for one with half a character (a lone surrogate), which a database has no bytes
+ * for. Who looks one up passes it through here too.
  */
 export function keyText(text: string): string {
-  if (text.length <= 2048) return text;
-  return `${text.slice(0, 1024)} sha256:${createHash('sha256').update(text).digest('hex')}`;
+  const isWhole = text.isWellFormed();
+  if (isWhole && text.length <= 2048) return text;
+  // In UTF-8 all halves are the same.
+  const bytes = Buffer.from(text, isWhole ? 'utf8' : 'utf16le');
+  return `${text.slice(0, 1024).toWellFormed()} sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 /** A list of inputs is joined with colons, as the index has always had it; any other value is its JSON text. */

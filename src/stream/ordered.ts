@@ -7,8 +7,8 @@ export interface Flow<T> {
 }
 
 /**
- * Maps with several tasks under way and gives the results in the order of the items. At most
- * `concurrency` results are held. The first error, of a task or of the source, ends it, once the
+ * Maps with several tasks under way and gives the results in the order of the items, each as soon as it is there. At
+ * most `concurrency` results are held, and one item. The first error, of a task or of the source, ends it, once the
  * results before have been given.
  */
 export async function* orderedMap<T, R>(
@@ -18,12 +18,6 @@ export async function* orderedMap<T, R>(
 ): AsyncGenerator<R> {
   const running: { result: Promise<R>; weight: number }[] = [];
   let weight = 0;
-  const next = async () => {
-    const first = running.shift()!;
-    const result = await first.result;
-    weight -= first.weight;
-    return result;
-  };
   const start = (item: T, own: number) => {
     const result = task(item);
     result.catch(() => undefined); // thrown when its turn comes
@@ -31,16 +25,33 @@ export async function* orderedMap<T, R>(
     weight += own;
   };
   let broken: { error: unknown } | undefined;
+  const items = orUntilBroken(source, (error) => (broken = { error }));
+  let pulled: Promise<IteratorResult<T>> | undefined;
+  let held: { item: T; own: number } | undefined;
+  let ended = false;
   try {
-    for await (const item of orUntilBroken(source, (error) => (broken = { error }))) {
-      const own = weigh(item);
-      while (running.length >= concurrency || (running.length > 0 && weight + own > maxWeight)) yield await next();
-      start(item, own);
+    while (!ended || held || running.length > 0) {
+      if (held && running.length < concurrency && (running.length === 0 || weight + held.own <= maxWeight)) {
+        start(held.item, held.own);
+        held = undefined;
+      }
+      if (!held && !ended) pulled ??= items.next();
+      const [first] = running;
+      // What comes first: an item, or the result whose turn it is.
+      const next = await Promise.race([pulled, first?.result.then(() => undefined)].filter((one) => one !== undefined));
+      if (next === undefined) {
+        weight -= running.shift()!.weight;
+        yield await first!.result;
+      } else {
+        pulled = undefined;
+        if (next.done) ended = true;
+        else held = { item: next.value, own: weigh(next.value) };
+      }
     }
-    while (running.length > 0) yield await next();
     if (broken) throw broken.error;
   } finally {
-    await Promise.allSettled(running.map((r) => r.result));
+    await Promise.allSettled([pulled, ...running.map(({ result }) => result)]);
+    await items.return(undefined);
   }
 }
 

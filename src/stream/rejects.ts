@@ -7,7 +7,9 @@ import type { LongLine } from './lines.ts';
 const WHOLE = 16 * 1024 * 1024;
 
 /** What the bytes of a reject are, so that `cat --format rejects` reads them the same way again. */
-export type RejectKind = 'post' | 'document' | 'yaml' | 'row' | 'request' | 'file';
+export const REJECT_KINDS = ['post', 'document', 'yaml', 'row', 'request', 'file'] as const;
+
+export type RejectKind = (typeof REJECT_KINDS)[number];
 
 export interface Reject {
   as: RejectKind;

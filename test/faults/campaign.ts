@@ -33,8 +33,8 @@ export function tracedTest(name: string, run: (t: Test) => Promise<void>): void 
 }
 
 /** Places that are all made alike. */
-export async function places(t: Test, make: (place: Place) => void | Promise<void>): Promise<Place[]> {
-  const all = Array.from({ length: JOBS }, () => new Place(t));
+export async function places(t: Test, make: (place: Place) => void | Promise<void>, jobs = JOBS): Promise<Place[]> {
+  const all = Array.from({ length: jobs }, () => new Place(t));
   for (const place of all) {
     await make(place);
     place.keep();
@@ -42,7 +42,15 @@ export async function places(t: Test, make: (place: Place) => void | Promise<voi
   return all;
 }
 
-export type Count = 'kill_points' | 'failures' | 'replays' | 'restarts' | 'mutants_caught' | 'disks_filled' | 'losses';
+export type Count =
+  | 'kill_points'
+  | 'failures'
+  | 'replays'
+  | 'restarts'
+  | 'mutants_caught'
+  | 'disks_filled'
+  | 'inputs_fuzzed'
+  | 'losses';
 
 /** Adds to the counts of this run of all tests. */
 export function count(what: Count, by: number): void {

@@ -8,7 +8,8 @@ import { finishedFaults } from './oracle.ts';
 import { Place } from './place.ts';
 import { type Point, pointsOf } from './points.ts';
 import { fickle, forgetful, hollow } from './power.ts';
-import { hourly, type Scenario } from './scenarios.ts';
+import { fakeRemote } from './remotes.ts';
+import { hourly, hourlyTo, type Scenario } from './scenarios.ts';
 import { postOf, postsIn, SMALL } from './spools.ts';
 import { crashesOf, kill, lostOn, record, startAgain } from './trials.ts';
 
@@ -48,14 +49,15 @@ async function powerless(place: Place, scenario: Scenario): Promise<string | und
 
 /** A post that comes when the can of its hour has been sent. */
 async function lateComer(place: Place, { commands, program }: Scenario): Promise<string | undefined> {
-  place.reset();
+  await place.reset();
   const posts = postsIn(place.path);
   const run = () => place.run(commands, program === undefined ? {} : { program });
   await run();
   const late = postOf({ ...SMALL[0]!, bytes: 500 }, 99);
   posts.set(putPost(join(place.path, 'incoming'), late, { time: '20240201105900.000099' }), late);
   await run();
-  return (await finishedFaults(place.path, posts))[0];
+  const [overwritten] = await place.gather();
+  return overwritten ?? (await finishedFaults(place.path, posts, place.remote?.url))[0];
 }
 
 const CATCHERS: [Mutant, Catcher][] = [
@@ -66,6 +68,7 @@ const CATCHERS: [Mutant, Catcher][] = [
   ['counters begin again', lateComer],
   ['the files of a can are not fsynced', powerless],
   ['counters begin again, and the store is written over', lateComer],
+  ['counters begin again, and a server is asked without a condition', lateComer],
   ['the move to ready is not fsynced', powerless],
   ['posts of a can that was ready are not looked for', killed('postcan', ({ call }) => call === 'unlink')],
   ['a can is sent before it is in the store', killed('upload', ({ call }) => call === 'link')],
@@ -76,8 +79,7 @@ const CATCHERS: [Mutant, Catcher][] = [
 
 const TRIED = WHOLE ? CATCHERS : CATCHERS.slice(0, 3);
 
-async function prepare(t: Test): Promise<{ place: Place; scenario: Scenario }> {
-  const stock = hourly(SMALL);
+async function prepare(t: Test, stock = hourly(SMALL)): Promise<{ place: Place; scenario: Scenario }> {
   const place = new Place(t);
   await stock.prepare(place);
   place.keep();
@@ -86,7 +88,10 @@ async function prepare(t: Test): Promise<{ place: Place; scenario: Scenario }> {
 
 for (const [mutant, catcher] of TRIED) {
   tracedTest(`caught: ${mutant}`, async (t) => {
-    const { place, scenario } = await prepare(t);
+    const { place, scenario } = await prepare(
+      t,
+      mutant.includes('a server') ? hourlyTo(() => fakeRemote(t)) : undefined,
+    );
     const fault = await catcher(place, { ...scenario, program: build(t, mutant) });
     t.not(fault, undefined, fault ?? 'nothing was found');
     if (fault !== undefined) count('mutants_caught', 1);
@@ -94,6 +99,8 @@ for (const [mutant, catcher] of TRIED) {
 }
 
 tracedTest('the right order is not caught', async (t) => {
-  const { place, scenario } = await prepare(t);
-  t.equal(await lateComer(place, scenario), undefined);
+  for (const stock of [hourly(SMALL), hourlyTo(() => fakeRemote(t))]) {
+    const { place, scenario } = await prepare(t, stock);
+    t.equal(await lateComer(place, scenario), undefined);
+  }
 });

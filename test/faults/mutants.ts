@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { folder, ROOT } from '../lib.ts';
 
-type Change = [file: string, passage: string, other: string];
+/** One passage of a source file in the place of another. */
+export type Change = [file: string, passage: string, other: string];
 
 const KEEPS_NAMES = 'for (const name of this.#ledger(group.hour)) see(name);';
 
@@ -14,8 +15,8 @@ export const MUTANTS = {
   'posts are removed before their can is ready': [
     [
       'edge/hourcans.ts',
-      'this.#outgoing.useName(group.hour, built.can);',
-      'this.#removePosts(folder, built.items.map((item) => item.origin)); this.#outgoing.useName(group.hour, built.can);',
+      'this.#outgoing.useName(parseHourFolder(folder)!.hour, built.can);',
+      'this.#removePosts(folder, built.items.map((item) => item.origin)); this.#outgoing.useName(parseHourFolder(folder)!.hour, built.can);',
     ],
   ],
   'counters begin again': [['edge/outgoing.ts', KEEPS_NAMES, '']],
@@ -26,6 +27,10 @@ export const MUTANTS = {
       'linkSync(temporary, target);',
       "(await import('node:fs')).renameSync(temporary, target);",
     ],
+  ],
+  'counters begin again, and a server is asked without a condition': [
+    ['edge/outgoing.ts', KEEPS_NAMES, ''],
+    ['edge/store-s3.ts', "IfNoneMatch: '*',", ''],
   ],
   'the files of a can are not fsynced': [['edge/pack.ts', 'await this.#handle.sync();', '']],
   'the move to ready is not fsynced': [
@@ -52,11 +57,16 @@ export type Mutant = keyof typeof MUTANTS;
 
 /** Builds a mutant. @returns the folder of the program */
 export function build(t: Test, mutant: Mutant): string {
+  return buildChanged(t, mutant, MUTANTS[mutant]);
+}
+
+/** Builds a program whose sources are changed. @returns its folder */
+export function buildChanged(t: Test, name: string, changes: readonly Change[]): string {
   const program = folder(t);
   for (const part of ['bin', 'src', 'build.mjs', 'wasm.mjs', 'package.json'])
     cpSync(join(ROOT, part), join(program, part), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(program, 'node_modules'));
-  for (const [file, passage, other] of MUTANTS[mutant] as Change[]) {
+  for (const [file, passage, other] of changes) {
     const path = join(program, 'src', file);
     const text = readFileSync(path, 'utf8');
     const at = text.indexOf(passage);
@@ -64,6 +74,6 @@ export function build(t: Test, mutant: Mutant): string {
     writeFileSync(path, text.slice(0, at) + other + text.slice(at + passage.length));
   }
   const built = spawnSync(process.execPath, ['build.mjs'], { cwd: program });
-  if (built.status !== 0) throw new Error(`${mutant}: ${built.stderr}`);
+  if (built.status !== 0) throw new Error(`${name}: ${built.stderr}`);
   return program;
 }

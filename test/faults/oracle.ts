@@ -169,8 +169,9 @@ const AT_REST = /^(?:names\/\d{10}\.json|outgoing\.json|\.[a-z]+-lock|\.newest-u
  * What is wrong when all posts of a spool should be in store and index: each exactly once, byte for byte, in both
  * halves of its can; each row finds its line; nothing is left on the way.
  * @param posts path below the spool → bytes
+ * @param url   of the store, where it is not the folder
  */
-export async function finishedFaults(cwd: string, posts: Map<string, Buffer>): Promise<string[]> {
+export async function finishedFaults(cwd: string, posts: Map<string, Buffer>, url?: string): Promise<string[]> {
   const faults: string[] = [];
   const store = join(cwd, 'store');
   const cans = await storedCans(store, faults);
@@ -185,7 +186,7 @@ export async function finishedFaults(cwd: string, posts: Map<string, Buffer>): P
   }
   for (const name of posts.keys())
     if (found.get(name) !== 1) faults.push(`${name}: ${found.get(name) ?? 0} times in the store`);
-  const indexed = indexFaults(join(cwd, 'jsonl.sqlite'), store, cans, faults);
+  const indexed = indexFaults(join(cwd, 'jsonl.sqlite'), url ?? store, cans, faults);
   if (indexed.length !== posts.size) faults.push(`${indexed.length} rows in the index, of ${posts.size} posts`);
   for (const name of readdirSync(join(cwd, 'incoming'))) faults.push(`incoming/${name}: left in the spool`);
   faults.push(...outgoingFaults(join(cwd, 'outgoing')));

@@ -1,11 +1,12 @@
 // Where a pipeline runs again and again: one folder that is put back to what it was before each run, and what a
 // run of it told. One of its processes may be traced, killed or made to fail.
 import { spawn } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Test } from 'tap';
 import { ROOT } from '../lib.ts';
+import type { Remote } from './remotes.ts';
 
 /** A process of a pipeline: a verb with its arguments. */
 export type Command = readonly [verb: string, ...args: string[]];
@@ -45,6 +46,8 @@ export class Place {
   readonly aside: string;
   /** What every run begins with. */
   readonly kept: string;
+  /** A store that is no folder here. */
+  remote: Remote | undefined;
 
   constructor(t: Test, name = 'w') {
     const top = mkdtempSync(join(tmpdir(), 'cannery-faults-'));
@@ -62,9 +65,22 @@ export class Place {
     cpSync(this.path, this.kept, { recursive: true, preserveTimestamps: true });
   }
 
-  reset(): void {
+  async reset(): Promise<void> {
     this.clear();
     cpSync(this.kept, this.path, { recursive: true, preserveTimestamps: true });
+    await this.remote?.empty();
+  }
+
+  /** Makes the folder `store` what a store elsewhere holds. @returns what was written over there */
+  async gather(): Promise<string[]> {
+    if (!this.remote) return [];
+    const store = join(this.path, 'store');
+    rmSync(store, { recursive: true, force: true });
+    for (const [key, bytes] of await this.remote.objects()) {
+      mkdirSync(dirname(join(store, key)), { recursive: true });
+      writeFileSync(join(store, key), bytes);
+    }
+    return this.remote.overwritten();
   }
 
   clear(): void {
@@ -97,6 +113,7 @@ export class Place {
       ...process.env,
       TZ: 'UTC',
       UV_THREADPOOL_SIZE: traced || record !== undefined ? '1' : undefined,
+      ...this.remote?.env,
       ...env,
     });
     return {

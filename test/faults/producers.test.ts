@@ -48,7 +48,7 @@ async function run(place: Place, verb: string, options: string[]) {
 
 /** How often a stage writes. */
 async function writesOf(place: Place, verb: string): Promise<number> {
-  place.reset();
+  await place.reset();
   const log = place.log('writes');
   const ran = await run(place, verb, ['-f', '-qqq', '-o', log, '-e', 'trace=write,writev']);
   if (ran.stages.some(({ code }) => code !== 0)) throw new Error(told(ran));
@@ -57,7 +57,7 @@ async function writesOf(place: Place, verb: string): Promise<number> {
 
 /** A run in which a stage is killed at its `nth` write; nothing where it did not come so far. */
 async function killedAt(place: Place, verb: string, nth: number) {
-  place.reset();
+  await place.reset();
   const log = place.log('killed');
   const inject = `inject=write,writev:signal=KILL:when=${nth}`;
   const ran = await run(place, verb, ['-f', '-qqq', '-o', log, '-e', 'trace=write,writev', '-e', inject]);

@@ -6,7 +6,8 @@ import type { ManifestEntry } from '../../src/record/buckets.ts';
 import { tree } from '../lib.ts';
 import { finishedFaults, linesByGroup, lostPosts, rowFaults } from './oracle.ts';
 import { type Command, chance, type PipeRan, type Place } from './place.ts';
-import { fill, noise, type PostSpec, postsIn } from './spools.ts';
+import type { Remote } from './remotes.ts';
+import { fill, noise, type PostSpec, postsIn, SMALL } from './spools.ts';
 
 export interface Scenario {
   commands: readonly Command[];
@@ -47,6 +48,30 @@ export function hourly(specs: PostSpec[]): Stock {
         isQuiet,
         lost: ({ path }) => lostPosts(path, posts),
         finished: (cwd) => finishedFaults(cwd, posts),
+      };
+    },
+  };
+}
+
+/** A spool whose cans go to a server, one of them in several pieces. */
+export function hourlyTo(remote: () => Promise<Remote>): Stock {
+  const { prepare } = hourly([...SMALL, { hour: '2024020111', cc: 'IR', test: 'telegram', bytes: 300_000 }]);
+  return {
+    async prepare(place) {
+      await prepare(place);
+      place.remote = await remote();
+      await place.remote.empty();
+    },
+    scenario(place) {
+      const posts = postsIn(place.path);
+      const { url } = place.remote!;
+      return {
+        commands: HOURLY.map((command) =>
+          command[0] === 'upload' ? ['upload', url, '--jobs', '1', '--attempts', '4'] : command,
+        ),
+        isQuiet,
+        lost: ({ path }) => lostPosts(path, posts),
+        finished: (cwd) => finishedFaults(cwd, posts, url),
       };
     },
   };
@@ -130,7 +155,7 @@ export function generations(): Stock {
       const after = linesByGroup(index(place), place.aside);
       const lines = [...after.values()].flatMap((hashes) => hashes.toLowerCase().split(','));
       if (before.size !== 2 || after.size !== 2) throw new Error('two groups were expected');
-      place.reset();
+      await place.reset();
       const raw = postsBelow(join(place.path, 'raw'));
       return {
         commands: BUCKET,

@@ -35,6 +35,18 @@ const CHANGES: Record<string, string> = {
 
 export const TRACED = Object.keys(CHANGES).join(',');
 
+/** Calls by which a process talks to a server. What it reads of an answer, it reads before its next one of these. */
+const TALKS: Record<string, string> = {
+  socket: 'x',
+  connect: 'f',
+  sendto: 'f',
+  sendmsg: 'f',
+  write: 'f',
+  writev: 'f',
+};
+
+export const TALKING = Object.keys(TALKS).join(',');
+
 export interface Call {
   /** Lines of the log where it began and ended: between them it took effect. */
   began: number;
@@ -46,6 +58,11 @@ export interface Call {
   paths: string[];
   /** What it returned; undefined where it never did. */
   result: number | undefined;
+}
+
+/** True where a call is about a connection, as strace's -yy tells it. */
+export function talks({ name, args }: Call): boolean {
+  return name in TALKS && /^(?:AF_INET|\d+<TCP)/.test(args[0] ?? '');
 }
 
 /** True where a call opens a file that it may change, or is about one. */
@@ -77,7 +94,7 @@ export function parseTrace(log: string, cwd: string): Call[] {
 
 function parseCall(text: string, cwd: string): Pick<Call, 'name' | 'args' | 'paths' | 'result'> | undefined {
   const name = /^(\w+)\(/.exec(text)?.[1];
-  const form = name === undefined ? undefined : CHANGES[name];
+  const form = name === undefined ? undefined : (CHANGES[name] ?? TALKS[name]);
   if (name === undefined || form === undefined) return undefined;
   const { args, end } = splitArgs(text, name.length + 1);
   const result = /^\) += (-?\d+)/.exec(text.slice(end))?.[1];

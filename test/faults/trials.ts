@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import { random } from './campaign.ts';
 import { getFaults, overwritten, snapshot } from './oracle.ts';
 import type { PipeRan, Place } from './place.ts';
-import { breaking, type Point, reached } from './points.ts';
+import { breaking, missedBy, type Point } from './points.ts';
 import { type Disk, digestOf, type Loss, Recording, writeDisk } from './power.ts';
 import type { Scenario } from './scenarios.ts';
 import { parseTrace, TRACED } from './trace.ts';
@@ -26,21 +26,46 @@ export async function finish(place: Place, scenario: Scenario): Promise<string[]
   const before = snapshot(store);
   const ran = await run(place, scenario);
   const faults = scenario.isQuiet(ran) ? [] : [`run again: ${told(ran)}`];
-  faults.push(...overwritten(before, snapshot(store)));
+  faults.push(...(await place.gather()), ...overwritten(before, snapshot(store)));
   faults.push(...(await scenario.finished(place.path)));
   const isIndexed = existsSync(join(place.path, 'jsonl.sqlite'));
   if (isIndexed && faults.length === 0 && random() < 0.1) faults.push(...getFaults(place.path, 10));
   return faults;
 }
 
+/** A run that was broken at a point; undefined where none came there. */
+async function breakAt(
+  place: Place,
+  scenario: Scenario,
+  point: Point,
+  what: string,
+  lasting = false,
+): Promise<PipeRan | undefined> {
+  for (let at = point, tries = 0; tries < MOST_TRIES; tries++) {
+    await place.reset();
+    const broken = await run(place, scenario, { traced: breaking(place, at, what, lasting) });
+    const missed = missedBy(place, at);
+    if (missed === undefined) return undefined;
+    if (missed === 0) return broken;
+    at = { ...at, nth: at.nth + missed };
+  }
+  return undefined;
+}
+
+const MOST_TRIES = 6;
+
 /** Kills a process at a point. @returns 'not reached' where the run came to its end without */
 export async function kill(place: Place, scenario: Scenario, point: Point): Promise<string[] | 'not reached'> {
-  place.reset();
-  const broken = await run(place, scenario, { traced: breaking(place, point, 'signal=KILL') });
-  if (!reached(place)) return 'not reached';
-  const faults = await scenario.lost(place);
+  const broken = await breakAt(place, scenario, point, 'signal=KILL');
+  if (!broken) return 'not reached';
+  const faults = [...(await place.gather()), ...(await scenario.lost(place))];
   faults.push(...(await finish(place, scenario)));
   return faults.length > 0 ? [...faults, `killed: ${told(broken)}`] : faults;
+}
+
+/** Not every write or read of the process can fail: what it tells a person is one, and node itself has some. */
+function canLast({ does, call }: Point): boolean {
+  return does !== 'talks' || call === 'connect' || call === 'socket';
 }
 
 /** Makes a system call fail: once, or from then on until the run has ended, as chance has it. */
@@ -50,10 +75,9 @@ export async function fail(
   point: Point,
   error: string,
 ): Promise<string[] | 'not reached'> {
-  place.reset();
-  const broken = await run(place, scenario, { traced: breaking(place, point, `error=${error}`, random() < 0.5) });
-  if (!reached(place)) return 'not reached';
-  const faults = await scenario.lost(place);
+  const broken = await breakAt(place, scenario, point, `error=${error}`, canLast(point) && random() < 0.5);
+  if (!broken) return 'not reached';
+  const faults = [...(await place.gather()), ...(await scenario.lost(place))];
   faults.push(...silenceFaults(broken, point, error));
   if (broken.stages.every(({ code }) => code === 0))
     faults.push(...(await scenario.finished(place.path)).map((each) => `exit 0, but ${each}`));
@@ -68,6 +92,8 @@ const CAUSES: Record<string, RegExp> = {
   EIO: /input\/output error|disk I\/O error|unable to open/,
   EMFILE: /too many open files|unable to open|disk I\/O error/,
   EACCES: /permission denied|unable to open|readonly database|disk I\/O error/,
+  ECONNREFUSED: /: put: no answer \(ECONNREFUSED\)/,
+  ENETUNREACH: /: put: no answer \(ENETUNREACH\)/,
 };
 
 /** What is missing in the words of a run that failed. */
@@ -82,7 +108,10 @@ function silenceFaults({ stages }: PipeRan, point: Point, error: string): string
   const { code, err } = stages.find(({ verb }) => verb === point.verb)!;
   if (code === 0) return faults;
   if (!CAUSES[error]!.test(err)) faults.push(`the cause is not told: ${err}`);
-  const names = [...namesOf(point.path), ...(point.from === undefined ? [] : namesOf(point.from))];
+  const names =
+    point.does === 'talks'
+      ? ['s3://']
+      : [...namesOf(point.path), ...(point.from === undefined ? [] : namesOf(point.from))];
   if (!names.some((name) => err.includes(name))) faults.push(`the file is not named: ${err}`);
   return faults;
 }
@@ -100,7 +129,7 @@ function namesOf(path: string): string[] {
 
 /** The sequence of one whole run. Each place needs its own: what runs write holds its path. */
 export async function record(place: Place, scenario: Scenario): Promise<Recording> {
-  place.reset();
+  await place.reset();
   const log = place.log('record');
   const ran = await run(place, scenario, { record: `strace -f -y -s 16777216 -o ${log} -e trace=${TRACED}` });
   if (ran.stages.some(({ code }) => code !== 0)) throw new Error(told(ran));

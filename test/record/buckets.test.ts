@@ -102,6 +102,8 @@ t.test('a manifest that is cut anywhere keeps its whole lines', (t) => {
     if (kept !== (ends[lines - 1] ?? 0) || unended !== open) t.fail(`cut at ${cut}: ${kept}`);
   }
   // A file system that lost the data of a file that had grown already gives zeros.
+  for (const rubbish of ['\0\n\0', '{"na\nme', '\n\n'])
+    t.match(parseManifest(Buffer.concat([whole, Buffer.from(rubbish)])), { damaged: [], whole: whole.length }, rubbish);
   const zeros = parseManifest(Buffer.concat([whole, Buffer.alloc(100)]));
   t.same([zeros.entries.size, zeros.whole, zeros.unended, zeros.damaged], [3, whole.length, false, []]);
   t.end();
@@ -111,10 +113,10 @@ t.test('whatever stands in a manifest, nothing but an entry comes of it', (t) =>
   const line = fc.oneof(fc.string(), fc.json(), fc.constant('{"name":"a","size":1}'), fc.constant('[]'));
   fc.assert(
     fc.property(fc.array(line), (lines) => {
-      const { entries, damaged } = parseManifest(
-        Buffer.from(lines.map((one) => `${one.replaceAll('\n', '')}\n`).join('')),
-      );
-      return entries.size === 0 && damaged.length === lines.length;
+      const text = lines.map((one) => `${one.replaceAll('\n', '')}\n`).join('');
+      const last = parseManifest(Buffer.from(text));
+      const { entries, damaged } = parseManifest(Buffer.from(text + manifestLine(entry('last'))));
+      return last.entries.size === 0 && entries.size === 1 && damaged.length === lines.length;
     }),
   );
   for (const wrong of [

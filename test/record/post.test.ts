@@ -177,6 +177,11 @@ t.test('what the index looks a measurement up by', (t) => {
   for (const length of [0, 1, 2048]) t.equal(keyText('x'.repeat(length)), 'x'.repeat(length));
   t.not(keyText('x'.repeat(2049)), 'x'.repeat(2049));
   t.equal(keyText(keyText('x'.repeat(5000))), keyText('x'.repeat(5000)), 'a key is its own key');
+  for (const text of ['\ud800', `${'x'.repeat(1023)}${'🎉'.repeat(1024)}`]) {
+    t.ok(keyText(text).isWellFormed(), 'a database has no bytes for half a character');
+    t.equal(keyText(keyText(text)), keyText(text));
+  }
+  t.not(keyText('\ud800'), keyText('\ud801'));
 
   const bytes = Buffer.from(
     '{"test_name":"web_connectivity","probe_cc":"IT","report_id":7,"measurement_start_time":"2024-02-01 10:00:00"}',

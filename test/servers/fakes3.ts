@@ -36,6 +36,8 @@ export class FakeS3 implements Server {
   readonly listed: string[] = [];
   /** Told of each request with its key; an answer goes in the place of the server's own. */
   meanwhile: (method: string, key: string) => { status: number; body?: string } | undefined = () => undefined;
+  /** Every put that succeeded: `bucket/key`, and the MD5 of its bytes. */
+  readonly puts: [path: string, md5: string][] = [];
   /** Bucket → key → object. */
   #buckets = new Map<string, Map<string, Stored>>();
 
@@ -68,6 +70,17 @@ export class FakeS3 implements Server {
     this.#buckets.get(bucket)?.delete(key);
   }
 
+  /** A bucket that is there, with nothing in it, and nothing ever put. */
+  begin(name: string): void {
+    this.#buckets.set(name, new Map());
+    this.puts.length = 0;
+  }
+
+  /** Key → bytes. */
+  objects(name: string): Map<string, Buffer> {
+    return new Map([...this.#buckets.get(name)!].map(([key, { bytes }]) => [key, bytes]));
+  }
+
   async #receive(req: IncomingMessage, res: ServerResponse): Promise<void> {
     this.requests++;
     const pieces: Buffer[] = [];
@@ -91,7 +104,9 @@ export class FakeS3 implements Server {
     if (key === '') return this.#onBucket(req.method!, name, searchParams, body);
     const bucket = this.#buckets.get(name);
     if (!bucket) return fault(404, 'NoSuchBucket');
-    return onObject(req, bucket, key, body);
+    const answer = onObject(req, bucket, key, body);
+    if (req.method === 'PUT' && answer.status === 200) this.puts.push([`${name}/${key}`, bucket.get(key)!.md5]);
+    return answer;
   }
 
   #onBucket(method: string, name: string, query: URLSearchParams, body: Buffer): Answer {

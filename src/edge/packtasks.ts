@@ -1,0 +1,77 @@
+// What packing does beside the main thread: all that costs time. Tasks and results are plain data, so that they can
+// go from thread to thread.
+import { type Batch, type Item, type PressOptions, press } from './press.ts';
+import { type PostNote, type PostOrigin, type PostsToRead, readPosts } from './readposts.ts';
+import { type Expected, verifyCan } from './verify.ts';
+
+/** A measurement whose post stands in a buffer with others, for those would be copied whole with each of them. */
+export type HeldItem = Pick<Item<null>, 'member' | 'mtime' | 'uid' | 'report_id' | 'input'> & {
+  bytes: number;
+  within: { start: number; end: number };
+};
+
+export interface HeldItems {
+  items: HeldItem[];
+  /** On end. */
+  posts: Uint8Array;
+}
+
+export interface Tasks {
+  /** Reads posts and compresses them. */
+  posts: { task: PostsToRead & PressOptions; result: { notes: PostNote[]; batches: Batch<PostOrigin>[] } };
+  /** Compresses what was read already. */
+  items: { task: HeldItems & PressOptions; result: Batch<null>[] };
+  /** Reads a can back. */
+  verify: { task: Expected; result: undefined };
+}
+
+export type TaskName = keyof Tasks;
+
+type Workers = { [T in TaskName]: (task: Tasks[T]['task']) => Promise<Tasks[T]['result']> };
+
+const WORKERS: Workers = {
+  async posts(task) {
+    used = 0;
+    const { items, notes } = readPosts(task, room);
+    return { notes, batches: await press(items, task) };
+  },
+  async items({ items, posts, ...options }) {
+    return await press(withBytes(items, posts), options);
+  },
+  async verify(task) {
+    await verifyCan(task);
+    return undefined;
+  },
+};
+
+function* withBytes(items: HeldItem[], posts: Uint8Array): Generator<Item<null>> {
+  let at = 0;
+  for (const item of items) {
+    const post = Buffer.from(posts.buffer, posts.byteOffset + at, item.bytes);
+    at += item.bytes;
+    yield { ...item, post, line: post.subarray(item.within.start, item.within.end), unreadable: false, origin: null };
+  }
+}
+
+/** Where the posts of one task lie. It is used again for the next: the memory of many would be freed too late. */
+let held: Buffer = Buffer.alloc(0);
+let used = 0;
+const ROOM = 4 * 1024 * 1024;
+
+function room(bytes: number): Buffer {
+  if (used + bytes > held.length) {
+    held = Buffer.allocUnsafeSlow(Math.max(ROOM, bytes));
+    used = 0;
+  }
+  used += bytes;
+  return held.subarray(used - bytes, used);
+}
+
+let last: Promise<unknown> = Promise.resolve();
+
+/** Does a task on the thread that calls, after those before it. */
+export function perform<T extends TaskName>(name: T, task: Tasks[T]['task']): Promise<Tasks[T]['result']> {
+  const done = last.then(() => WORKERS[name](task));
+  last = done.catch(() => undefined);
+  return done;
+}

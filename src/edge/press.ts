@@ -1,0 +1,148 @@
+// Measurements into the compressed pieces of a can. A large one is deflated once and its bytes stand in both files;
+// small ones are deflated in groups. What comes of it depends on the measurements alone.
+import { lineHash, sha256 } from '../record/identity.ts';
+import { joined, MEMBER_TEXT, memberOf, type Segment, segment } from './gzip.ts';
+import { TarFrame } from './tar.ts';
+
+/** One measurement on its way into a can; `origin` is the caller's own. */
+export interface Item<O> {
+  /** Name in the tar: `<folder>/<uid>.post`. */
+  member: string;
+  /** Milliseconds since the epoch. */
+  mtime: number;
+  /** Bytes of the post. */
+  post: Buffer;
+  /** Its line, without line feed; `{}` when unreadable. */
+  line: Buffer;
+  /** Where the line's very bytes stand in the post. */
+  within: { start: number; end: number } | null;
+  uid: string | null;
+  report_id: string;
+  input: string;
+  unreadable: boolean;
+  origin: O;
+}
+
+/** What is kept of an item once its bytes are compressed. */
+export interface PackedItem<O>
+  extends Pick<Item<O>, 'member' | 'uid' | 'report_id' | 'input' | 'unreadable' | 'origin'> {
+  bytes: number;
+  sha256: string;
+  /** Of the line. */
+  hash: string;
+}
+
+/** Measurements compressed together: a member of the lines, and a stretch of the tar. It may go from thread to thread. */
+export interface Batch<O> {
+  items: PackedItem<O>[];
+  /** A whole gzip member. */
+  jsonl: Uint8Array;
+  /** Length of its text. */
+  lines: number;
+  tar: Segment;
+  shared: Shared | null;
+}
+
+/** Where a line that both files share stands in the stretch of the tar. */
+export interface Shared {
+  /** Its deflated bytes. */
+  at: number;
+  length: number;
+  /** In the text, from and to. */
+  from: number;
+  to: number;
+}
+
+export interface PressOptions {
+  /** Compressed size of a can: a group that is larger is halved until it fits, or is one measurement. */
+  maxBytes: number;
+  /** Of deflate, 1 to 9. */
+  level: number;
+  /** Size from which a measurement is deflated alone, once for both files. */
+  sharedFrom: number;
+}
+
+// Chosen from the table of bench/levels.mjs: two files no more than 5 % larger than gzip -6 makes them, and as fast as
+// may be at no more than 20 %.
+export const DENSE = { level: 5, sharedFrom: 48 * 1024 };
+export const FAST = { level: 2, sharedFrom: 8 * 1024 };
+
+interface FramedItem<O> extends Item<O> {
+  /** Tar header of the post. */
+  header: Buffer;
+  /** Zeros after it. */
+  padding: Buffer;
+}
+
+/** Compresses measurements, in order. */
+export async function press<O>(items: Iterable<Item<O>>, options: PressOptions): Promise<Batch<O>[]> {
+  const batches: Batch<O>[] = [];
+  for await (const group of inGroups(items, options.sharedFrom)) batches.push(...fitting(group, options));
+  return batches;
+}
+
+/** Groups lines up to MEMBER_TEXT; a large one stands alone. */
+async function* inGroups<O>(items: Iterable<Item<O>>, sharedFrom: number): AsyncGenerator<FramedItem<O>[]> {
+  const frame = new TarFrame();
+  let group: FramedItem<O>[] = [];
+  let text = 0;
+  for (const item of items) {
+    const large = Math.max(item.line.length, item.post.length) >= sharedFrom;
+    if (large && group.length > 0) {
+      yield group;
+      group = [];
+      text = 0;
+    }
+    group.push({ ...item, ...(await frame.around(item.member, item.post, item.mtime)) });
+    text += item.line.length + 1;
+    if (!large && text < MEMBER_TEXT) continue;
+    yield group;
+    group = [];
+    text = 0;
+  }
+  if (group.length > 0) yield group;
+}
+
+/** About what gzip's frame and the end of a tar take. */
+export const END_ROOM = 64;
+
+function fitting<O>(group: FramedItem<O>[], options: PressOptions): Batch<O>[] {
+  const batch = compress(group, options);
+  const size = Math.max(batch.tar.deflated.length + END_ROOM, batch.jsonl.length);
+  if (group.length === 1 || size <= options.maxBytes) return [batch];
+  const half = group.length >> 1;
+  return [...fitting(group.slice(0, half), options), ...fitting(group.slice(half), options)];
+}
+
+const LF = Buffer.from('\n');
+const lineFeeds: Segment[] = [];
+
+function lineFeed(level: number): Segment {
+  lineFeeds[level] ??= segment(LF, level);
+  return lineFeeds[level];
+}
+
+function compress<O>(group: FramedItem<O>[], { level, sharedFrom }: PressOptions): Batch<O> {
+  const { post, line, within, header, padding } = group[0]!;
+  const items = group.map(packed);
+  if (group.length === 1 && within && line.length >= sharedFrom) {
+    const content = segment(line, level);
+    const before = segment(Buffer.concat([header, post.subarray(0, within.start)]), level);
+    const after = segment(Buffer.concat([post.subarray(within.end), padding]), level);
+    const jsonl = memberOf(joined([content, lineFeed(level)]));
+    const shared = {
+      ...{ at: before.deflated.length, length: content.deflated.length },
+      ...{ from: before.length, to: before.length + line.length },
+    };
+    return { items, jsonl, lines: line.length + 1, tar: joined([before, content, after]), shared };
+  }
+  const lines = Buffer.concat(group.flatMap((item) => [item.line, LF]));
+  const posts = Buffer.concat(group.flatMap((item) => [item.header, item.post, item.padding]));
+  const jsonl = memberOf(segment(lines, level));
+  return { items, jsonl, lines: lines.length, tar: segment(posts, level), shared: null };
+}
+
+function packed<O>({ member, uid, report_id, input, unreadable, origin, post, line }: Item<O>): PackedItem<O> {
+  const digests = { bytes: post.length, sha256: sha256(post), hash: lineHash(line) };
+  return { member, uid, report_id, input, unreadable, origin, ...digests };
+}
