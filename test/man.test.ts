@@ -361,7 +361,8 @@ function everything(t: Test) {
     keep('outgoing-rows');
     cans.push(...run('cannery upload store <cans | cannery index jsonl.sqlite | cannery clear'));
   }
-  files.push(...run('cannery ls store --kind all'));
+  files.push(...run('cannery ls store --kind all'), ...run('cannery ls store | cannery fetch --to mirror'));
+  const copies = rows(readFileSync(join(cwd, 'mirror/.cannery-fetch/manifest.jsonl'), 'utf8'));
   files.push(...run('cannery ls 2016-08-01 | cannery bucket --to raw --date 2016-08-02 --settle 0 --copy'));
   const backups = run('cannery backup raw/2016-08-02 private');
   const entries = rows(readFileSync(join(cwd, 'raw/2016-08-02/.manifest.jsonl'), 'utf8'));
@@ -372,7 +373,7 @@ function everything(t: Test) {
   rmSync(join(cwd, 'store/raw/20240201/10/DE'), { recursive: true });
   const findings = run('cannery fsck --store store --index jsonl.sqlite', 3);
   return {
-    ...{ backups, entries, finding: finding!, bucket: bucket!, superseded: superseded! },
+    ...{ copies, backups, entries, finding: finding!, bucket: bucket!, superseded: superseded! },
     cwd,
     files,
     measured,
@@ -403,6 +404,8 @@ t.test('cannery-rows(5) has the members of real rows', (t) => {
   t.same(keys(real.finding), members('Finding rows'), 'finding rows');
   const manifest = entries(sections(ROWS).get('MANIFEST OF A BUCKET')!).map(({ tag }) => tag);
   t.same(keys(...real.entries), manifest.sort(), 'the manifest of a bucket');
+  const mirror = entries(sections(ROWS).get('MANIFEST OF A MIRROR')!).map(({ tag }) => tag);
+  t.same(keys(...real.copies), mirror.sort(), 'the manifest of a mirror');
   t.same(keys(...real.lines), members('rows.jsonl'), 'rows.jsonl');
   t.same(keys(...real.manifests), members('can.json'), 'can.json');
   t.same(

@@ -3,7 +3,8 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { BIN, folder, type Ran, ROOT, rows, shell, tree } from './lib.ts';
+import { BIN, folder, type Ran, ROOT, rows, shell, shellAsync, tree } from './lib.ts';
+import { asNobody, publicBucket, publicServer } from './publicbucket.ts';
 
 const readme = readFileSync('README.md', 'utf8');
 const blocks = [...readme.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map(([, kind, text]) => ({
@@ -123,6 +124,22 @@ t.test('the S3 block', async (t) => {
   }
   t.equal(rows(run(t, text, cwd).out)[0]?.measurement_uid, UID);
   t.end();
+});
+
+t.test('the blocks for researchers, on a bucket like the public one', async (t) => {
+  const env = asNobody(await publicServer(t, 'ooni-data-eu-fra', publicBucket()));
+  const cwd = folder(t);
+  const outs: string[] = [];
+  for (const { text } of blocks.filter(({ kind }) => kind === 'researcher')) {
+    const ran = await shellAsync(text.replace(' | head -n 1', ''), { cwd, env });
+    t.equal(ran.code, 0, text.trim());
+    t.equal(ran.err, '', 'quiet on stderr');
+    outs.push(ran.out);
+  }
+  t.match(outs[0], /\n2024-02-01 IT webconnectivity +3 +\d+\ntotal/);
+  t.equal(rows(readFileSync(join(cwd, 'fetched.jsonl'), 'utf8')).length, 3);
+  t.equal(outs[2]!.split('\n').length, 10);
+  for (const { probe_cc } of rows<{ probe_cc: string }>(outs[2]!)) t.equal(probe_cc, 'IT');
 });
 
 t.test('every option, verb and file that README names exists', (t) => {

@@ -3,6 +3,7 @@ import { DocumentReader, FORMATS, type Format } from '../edge/documents.ts';
 import { fileRows } from '../edge/filerows.ts';
 import { WholeBuckets } from '../edge/wholebuckets.ts';
 import { endRow, measurementRow } from '../record/rows.ts';
+import { eraOf, type LayoutEra, TwoLayouts } from '../record/twolayouts.ts';
 import { UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
 import { bytes, flag, number, type OptionSpec, verb } from '../stream/verb.ts';
@@ -33,10 +34,13 @@ export default verb({
     if (options.raw && options.end) throw new UsageError('--raw has no end row: leave --end out');
     const { maxLine } = stage;
     const reader = new DocumentReader(stage, { maxLine, maxDepth: options.maxDepth, maxInflated: options.maxInflated });
+    const layouts = new TwoLayouts();
     const write = async (
       documents: AsyncIterable<{ provenance: Parameters<typeof measurementRow>[0]; document: Buffer }>,
+      era?: LayoutEra,
     ) => {
       for await (const { provenance, document } of documents) {
+        if (era && !layouts.isNew(era, document)) continue;
         if (options.raw) await stage.emit(document);
         else await stage.emit(...measurementRow(provenance, document));
       }
@@ -48,10 +52,16 @@ export default verb({
       else {
         stage.refuseRejects(file);
         buckets.took(file);
-        await write(reader.file(file, options.format));
+        await write(reader.file(file, options.format), eraOf(file));
         if (reader.broken) buckets.failed(file);
         reader.broken = false;
       }
+    }
+    if (layouts.doubles > 0) {
+      stage.tally('doubles', layouts.doubles);
+      stage.say(
+        `passed over ${layouts.doubles} of 20 and 21 October 2020 that had come from the other layout of the bucket`,
+      );
     }
     if (!options.end) return;
     const whole = buckets.whole();

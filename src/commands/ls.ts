@@ -1,26 +1,13 @@
-import { KINDS, type Kind, listPath } from '../edge/listing.ts';
+import { listBucket } from '../edge/bucketlisting.ts';
+import { listPath } from '../edge/listing.ts';
+import { expandKinds, refuseUnknown, SELECTING } from '../edge/selecting.ts';
 import { noStrangers } from '../edge/spool.ts';
-import { dayOrHour, second } from '../record/moments.ts';
-import { compactTest } from '../record/names.ts';
+import { second } from '../record/moments.ts';
 import { endRow } from '../record/rows.ts';
+import { isUrl } from '../record/storeurls.ts';
+import { Summary } from '../record/summary.ts';
 import { describeAt, UsageError } from '../stream/errors.ts';
-import { flag, list, type OptionSpec, seconds, verb } from '../stream/verb.ts';
-
-/** Without --kind, each measurement once: posts, lines of cans and reports, but no postcans. */
-const USUAL: Kind[] = ['post', 'jsonl', 'report'];
-
-function parseMoment(given: string): number {
-  const time = dayOrHour(given);
-  if (time === undefined) throw new UsageError(`'${given}' is neither a day (2024-02-01) nor an hour (2024-02-01T10)`);
-  return time;
-}
-
-const moment = (flags: string, text: string): OptionSpec<number | undefined> => ({
-  flags,
-  text,
-  parse: parseMoment,
-  initial: undefined,
-});
+import { flag, number, type OptionSpec, seconds, verb } from '../stream/verb.ts';
 
 const now: OptionSpec<number | undefined> = {
   flags: '--now <time>',
@@ -33,24 +20,6 @@ const now: OptionSpec<number | undefined> = {
   initial: undefined,
 };
 
-function country(given: string): string {
-  if (!/^[A-Za-z]{2}$/.test(given)) throw new UsageError(`--cc: two letters, not '${given}'`);
-  return given.toUpperCase();
-}
-
-function kindsOf(given: string): string {
-  if (given === 'can' || given === 'all' || (KINDS as readonly string[]).includes(given)) return given;
-  throw new UsageError(`--kind: one of ${KINDS.join(', ')}, can, all, not '${given}'`);
-}
-
-/** Names of --kind → kinds; `can` is both halves. */
-export function expandKinds(names: string[]): Kind[] {
-  if (names.length === 0) return USUAL;
-  return names.flatMap((name): Kind[] =>
-    name === 'all' ? [...KINDS] : name === 'can' ? ['jsonl', 'postcan'] : [name as Kind],
-  );
-}
-
 export default verb({
   summary: 'list and select posts, cans and reports as file rows',
   operands: 'PATH...',
@@ -58,32 +27,39 @@ export default verb({
     due: flag('--due', 'only posts of hours that have ended'),
     settle: seconds('--settle <seconds>', 'an hour is due this long after its end', 300, 86_400 * 365),
     now,
-    cc: list('--cc <countries>', 'only these countries, as IT,IR', country),
-    test: list('--test <names>', 'only these tests, as web_connectivity or webconnectivity', (name) =>
-      compactTest(name).toLowerCase(),
-    ),
-    from: moment('--from <time>', 'from this day or hour on (arrival, UTC)'),
-    to: moment('--to <time>', 'up to this day or hour, which is not in it'),
+    ...SELECTING,
     end: flag('--end', 'close the list with an end row, so that cat can tell a part of it from the whole'),
-    kind: list('--kind <kinds>', `only these: ${KINDS.join(', ')}, can, all (default: ${USUAL.join(',')})`, kindsOf),
+    summary: flag('--summary', 'instead of rows, a table by day, country and test: files and bytes'),
+    anonymous: flag('--anonymous', 'of S3: sign no request, whatever credentials there are'),
+    attempts: number('--attempts <n>', 'of S3: tries of one request', 20, 1, 1000),
   },
   async run(stage, paths, options) {
     if (paths.length === 0) throw new UsageError('a path is missing: see cannery ls --help');
-    const remote = paths.find((path) => /^(?:s3|https?):\/\//.test(path));
-    if (remote) throw new UsageError(`${remote}: only folders are listed yet`);
     if (options.now !== undefined && !options.due) throw new UsageError('--now goes with --due');
-    const { cc, test: tests, from, to, due, settle } = options;
+    if (options.summary && options.end) throw new UsageError('--summary has no end row: leave --end out');
+    const { cc, test: tests, due, settle, attempts, ...times } = options;
+    if (paths.some(isUrl) && !options.anyName) refuseUnknown(options);
     const endedBy = due ? (options.now ?? Date.now()) - settle * 1000 : undefined;
-    const selection = { kinds: expandKinds(options.kind), cc, tests, from, to, endedBy };
+    const summary = new Summary();
     const failed = (path: string, error: unknown) =>
       stage.reject({ as: 'file', file: path, line: null, reason: describeAt(path, error) }, null);
     for (const path of paths) {
       const strangers = noStrangers();
       let untold = 0;
+      const selection = { ...times, kinds: expandKinds(options.kind, isUrl(path)), cc, tests, endedBy };
+      const listing = { selection, strangers, failed, untold: () => untold++ };
+      const calls = (count: number) => stage.tally('list_calls', count);
+      const access = {
+        attempts,
+        onRetry: stage.say.bind(stage),
+        ...(options.anonymous && { anonymous: 'always' as const }),
+      };
       try {
-        for (const row of listPath(path, { selection, strangers, failed, untold: () => untold++ })) {
+        const rows = isUrl(path) ? listBucket(path, { ...listing, calls }, access) : listPath(path, listing);
+        for await (const row of rows) {
           stage.took();
-          await stage.receipt(options.end ? { ...row, more: true } : row);
+          if (options.summary) summary.add(row);
+          else await stage.receipt(options.end ? { ...row, more: true } : row);
         }
       } catch (error) {
         if ((error as NodeJS.ErrnoException).syscall === undefined) throw error; // not of this path
@@ -100,6 +76,7 @@ export default verb({
           : '';
       stage.say(`${path}: ${strangers.other} that are none of ours, left alone${examples}`);
     }
+    if (options.summary) for (const line of summary.lines()) await stage.emit(line);
     if (options.end) await stage.emit(endRow(stage.counts.out!, stage.counts.rejected!));
   },
 });

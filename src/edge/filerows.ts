@@ -9,12 +9,14 @@ export interface FileRowsOptions {
   whole: boolean;
   /** Added to the message about a row of another kind. */
   hint: (kind: string) => string;
+  /** Told of the end row. */
+  ended?: (end: EndRow) => void;
 }
 
 /** File rows of standard input; others are rejected. @throws Failure */
 export async function* fileRows(
   stage: Stage,
-  { whole, hint }: FileRowsOptions,
+  { whole, hint, ended }: FileRowsOptions,
 ): AsyncGenerator<{ row: FileRow; line: number; bytes: Buffer }> {
   let came = 0;
   let more = false;
@@ -41,5 +43,6 @@ export async function* fileRows(
   }
   if (end && end.rows !== came)
     stage.say(`the end row of the list tells of ${end.rows} files, ${came} came: a filter stands in between?`);
+  if (end) ended?.(end);
   if (whole && more && !end) throw new Failure('the list of files was cut short: its producer may have died');
 }

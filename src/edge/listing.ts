@@ -3,6 +3,7 @@ import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { dayForPath, type KeyKind, parseHourFolder, parseKey, parsePostName, timeOf } from '../record/names.ts';
 import { compactTime, parseReportName, testOfName } from '../record/reportnames.ts';
+import type { Named } from '../record/summary.ts';
 import { lstatOf } from './files.ts';
 import { LOG_NAME } from './renamelog.ts';
 import { looksLikeSpool, type Strangers, spoolFolders, spoolPosts } from './spool.ts';
@@ -26,7 +27,10 @@ export interface ListedFile {
   /** When the test of a report began, `YYYYMMDDTHHMMSSZ`. */
   time?: string;
   measurement_uid?: string;
+  /** Key in the store. */
   s3path?: string;
+  /** Of S3. */
+  etag?: string;
 }
 
 /** Selection; times in milliseconds since the epoch, the end exclusive. */
@@ -37,20 +41,15 @@ export interface Selection {
   tests: string[];
   from?: number | undefined;
   to?: number | undefined;
+  /** As far as a name can tell when something was measured. */
+  measuredFrom?: number | undefined;
+  measuredTo?: number | undefined;
   /** Only hours that had ended at this moment. */
   endedBy?: number | undefined;
 }
 
 const HOUR_MS = 3_600_000;
-
-interface Named {
-  hour?: string;
-  day?: string;
-  bucket?: string;
-  time?: string;
-  cc?: string;
-  test?: string;
-}
+const DAY_MS = 24 * HOUR_MS;
 
 /** True where the selection takes a file of this name; what a name does not tell, a filter on it leaves out. */
 export function selects(selection: Selection, name: Named): boolean {
@@ -62,8 +61,24 @@ export function selects(selection: Selection, name: Named): boolean {
   const time = digits === undefined ? undefined : timeOf(digits);
   if (from !== undefined && !(time !== undefined && time >= from)) return false;
   if (to !== undefined && !(time !== undefined && time < to)) return false;
+  if (!mayBeMeasured(selection, name)) return false;
   if (endedBy !== undefined && name.hour !== undefined && timeOf(name.hour)! + HOUR_MS > endedBy) return false;
   return true;
+}
+
+/**
+ * A report says when its test began. Of all else it is known when it came: nothing is measured after that, however long
+ * before.
+ */
+function mayBeMeasured({ measuredFrom, measuredTo }: Selection, { hour, day, bucket, time }: Named): boolean {
+  if (measuredFrom === undefined && measuredTo === undefined) return true;
+  if (time !== undefined || bucket !== undefined) {
+    const began = time === undefined ? undefined : timeOf(time.replace(/[-TZ]/g, ''));
+    return began !== undefined && began >= (measuredFrom ?? began) && began < (measuredTo ?? began + 1);
+  }
+  const came = hour ?? day;
+  if (came === undefined) return false;
+  return timeOf(came)! + (hour === undefined ? DAY_MS : HOUR_MS) > (measuredFrom ?? Number.NEGATIVE_INFINITY);
 }
 
 export interface Listing {
@@ -92,7 +107,8 @@ export function* listPath(path: string, listing: Listing): Generator<ListedFile>
   } else yield* listTree(path, listing);
 }
 
-function* selected(row: ListedFile, { selection, untold }: Listing): Generator<ListedFile> {
+/** The row, where it is asked for. */
+export function* selected(row: ListedFile, { selection, untold }: Listing): Generator<ListedFile> {
   if (!selection.kinds.includes(row.kind)) return;
   if (selects(selection, row)) yield row;
   else if (row.kind === 'report' && !tells(row, selection)) untold(row.file);
@@ -102,7 +118,9 @@ function* selected(row: ListedFile, { selection, untold }: Listing): Generator<L
 function tells({ cc, test, bucket, time }: ListedFile, selection: Selection): boolean {
   if (selection.cc.length > 0 && cc === undefined) return false;
   if (selection.tests.length > 0 && test === undefined) return false;
-  return (selection.from === undefined && selection.to === undefined) || (bucket ?? time) !== undefined;
+  const { from, to, measuredFrom, measuredTo } = selection;
+  if ((measuredFrom ?? measuredTo) !== undefined && time === undefined) return false;
+  return (from ?? to) === undefined || (bucket ?? time) !== undefined;
 }
 
 function* listHour(spool: string, folder: string, listing: Listing): Generator<ListedFile> {

@@ -8,7 +8,7 @@ import { compareKeys } from '../record/names.ts';
 import { errno, Failure, Malformed } from '../stream/errors.ts';
 import { exists, fsyncFolder, lstatOf, makeFolder, named, readRange, unlinkIfThere } from './files.ts';
 import { digestFile } from './outgoing.ts';
-import type { PutResult, Store, StoredFile, StoredObject } from './store.ts';
+import { Changed, type PutResult, type Store, type StoredFile, type StoredObject, type Taker } from './store.ts';
 
 /** A plain folder. A file appears under its key whole and durable, or not at all. */
 export class FolderStore implements Store {
@@ -126,6 +126,24 @@ export class FolderStore implements Store {
     return readRange(this.#path(key), offset, length);
   }
 
+  async send(key: string, taker: Taker): Promise<void> {
+    const path = this.#path(key);
+    const before = statSync(path, { bigint: true, throwIfNoEntry: false });
+    if (!before && !exists(this.name)) throw new Failure(`${this.name}: no such folder`);
+    if (!before?.isFile()) throw new Malformed(before ? 'not a regular file' : 'not in the store any more');
+    const etag = stateOf(before);
+    const start = taker.held;
+    if ((taker.etag !== undefined && taker.etag !== etag) || start > before.size)
+      throw new Changed(`${key}: has changed`);
+    await taker.begin({ bytes: Number(before.size), etag, checksums: {}, plain: true }, start);
+    for await (const piece of createReadStream(path, { start, highWaterMark: PIECE }))
+      await taker.take(piece as Buffer);
+    const now = statSync(path, { bigint: true, throwIfNoEntry: false });
+    if (!now || stateOf(now) !== etag) throw new Changed(`${key}: changed while it was read`);
+  }
+
+  async firstPart(): Promise<undefined> {}
+
   #path(key: string): string {
     if (key.startsWith('/') || key.split('/').some((part) => part === '..' || part === ''))
       throw new Malformed(`'${key}' is no key`);
@@ -133,6 +151,13 @@ export class FolderStore implements Store {
   }
 
   close(): void {}
+}
+
+const PIECE = 256 * 1024;
+
+/** Tells one state of a file from another. */
+function stateOf({ size, mtimeNs, ino }: { size: bigint; mtimeNs: bigint; ino: bigint }): string {
+  return `${size}-${mtimeNs}-${ino}`;
 }
 
 async function sync(path: string): Promise<void> {

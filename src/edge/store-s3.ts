@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   GetObjectCommand,
+  type GetObjectCommandOutput,
   HeadBucketCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
@@ -11,8 +12,20 @@ import {
   S3Client,
   type S3ServiceException,
 } from '@aws-sdk/client-s3';
+import type { KeyRange } from '../record/keyplan.ts';
+import { compareKeys } from '../record/names.ts';
+import { type StorePlace, storePlace } from '../record/storeurls.ts';
 import { describe, Failure, Malformed } from '../stream/errors.ts';
-import type { PutResult, Store, StoredFile, StoredObject, StoreOptions } from './store.ts';
+import {
+  Changed,
+  type ObjectFacts,
+  type PutResult,
+  type Store,
+  type StoredFile,
+  type StoredObject,
+  type StoreOptions,
+  type Taker,
+} from './store.ts';
 
 /**
  * Connections that may fail one after the other before a request, and with it the run, ends. Each request
@@ -24,18 +37,39 @@ const LONGEST_WAIT_MS = 5_000;
 /** Silence on a connection after which it is given up. A slow one may take as long as it needs. */
 const IDLE_MS = 60_000;
 
+/** Where Amazon's servers are asked in which region a bucket is. */
+const GUESS = 'us-east-1';
+
+/** A signer that does not sign is how the library leaves it out. */
+const UNSIGNED = {
+  credentials: { accessKeyId: '', secretAccessKey: '' },
+  signer: { sign: async <T>(request: T) => request },
+};
+
 /** The SDK would write its own words to stderr, where every line is one of ours. */
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
+/** What a listing answers: objects, folders, and whether more is to come. */
+export interface Page {
+  objects: StoredObject[];
+  /** Keys with the slash. */
+  folders: string[];
+  next: string | undefined;
+}
+
 /**
  * S3, or a server that speaks it. Credentials, region and endpoint come from the standard AWS environment
- * variables and profiles alone.
+ * variables and profiles alone; of an address of the web, from that address.
  */
 export class S3Store implements Store {
   readonly name: string;
+  /** Listings that were answered. */
+  listCalls = 0;
   protected client: S3Client;
   #bucket: string;
   #prefix: string;
+  #web: StorePlace['web'];
+  #anonymous: boolean;
   #options: StoreOptions;
   #idleMs: number;
   /** Where the server says that the bucket is, if not where the environment says. */
@@ -47,9 +81,12 @@ export class S3Store implements Store {
     this.name = name;
     this.#options = options;
     this.#idleMs = idleMs;
-    const [, bucket, prefix] = /^s3:\/\/([^/]+)\/?(.*)$/.exec(name)!;
-    this.#bucket = bucket!;
+    const { bucket, prefix, web } = storePlace(name) as StorePlace;
+    this.#bucket = bucket;
     this.#prefix = prefix === '' ? '' : `${prefix}/`;
+    this.#web = web;
+    this.#region = web && (web.region ?? GUESS);
+    this.#anonymous = options.anonymous === 'always';
     const { AWS_REGION, AWS_DEFAULT_REGION } = process.env;
     if (AWS_REGION === undefined && AWS_DEFAULT_REGION) process.env.AWS_REGION = AWS_DEFAULT_REGION;
     this.client = this.connect();
@@ -58,6 +95,8 @@ export class S3Store implements Store {
   protected connect(): S3Client {
     return new S3Client({
       ...(this.#region === undefined ? {} : { region: this.#region }),
+      ...(this.#web && { endpoint: this.#web.endpoint ?? `https://s3.${this.#region}.amazonaws.com` }),
+      ...(this.#anonymous && UNSIGNED),
       // Retries are ours, and so are redirects to another region: each needs the body opened anew.
       maxAttempts: 1,
       requestChecksumCalculation: 'WHEN_REQUIRED',
@@ -198,18 +237,103 @@ export class S3Store implements Store {
 
   /** Keys in a folder, or '' for all, in order, behind one of them. */
   async *#objects(folder: string, after: string): AsyncGenerator<StoredObject> {
-    const { Bucket, Key: Prefix } = this.at(folder && `${folder}/`);
-    const first = after === '' ? {} : { StartAfter: this.at(after).Key };
+    const range = { prefix: folder && `${folder}/`, after };
     for (let token: string | undefined, more = true; more; ) {
-      const place = token === undefined ? first : { ContinuationToken: token };
-      const page = await this.#retry('list', folder || after, () =>
-        this.client.send(new ListObjectsV2Command({ Bucket, Prefix, ...place })),
+      const { objects, next } = await this.page(range, false, token);
+      yield* objects;
+      token = next;
+      more = next !== undefined;
+    }
+  }
+
+  /**
+   * A page of a range, of what stands before its end.
+   * @param byFolder what has a slash behind the prefix as folders
+   * @param token    of the page before
+   */
+  async page({ prefix, after, until }: KeyRange, byFolder: boolean, token?: string): Promise<Page> {
+    const { Bucket, Key: Prefix } = this.at(prefix);
+    const place =
+      token !== undefined ? { ContinuationToken: token } : after === '' ? {} : { StartAfter: this.at(after).Key };
+    const command = { Bucket, Prefix, ...place, ...(byFolder && { Delimiter: '/' }) };
+    const page = await this.#retry('list', prefix.replace(/\/$/, '') || after, () =>
+      this.client.send(new ListObjectsV2Command(command)),
+    );
+    this.listCalls++;
+    const own = (key = '') => key.slice(this.#prefix.length);
+    const isBefore = (key: string) => until === undefined || compareKeys(key, until) < 0;
+    const all = (page.Contents ?? []).map(({ Key, Size = Number.NaN, ETag = '' }) => ({
+      key: own(Key),
+      bytes: Size,
+      etag: ETag.replaceAll('"', ''),
+    }));
+    const objects = all.filter(({ key }) => isBefore(key));
+    const asked = (page.CommonPrefixes ?? []).map((one) => own(one.Prefix));
+    const folders = asked.filter(isBefore);
+    const isAtEnd = objects.length < all.length || folders.length < asked.length;
+    const next = page.IsTruncated === true && !isAtEnd ? page.NextContinuationToken : undefined;
+    if (page.IsTruncated === true && !isAtEnd && next === undefined)
+      throw new Failure(`${this.name}: the server cut its listing short`);
+    return { objects, folders, next };
+  }
+
+  async send(key: string, taker: Taker): Promise<void> {
+    try {
+      await this.#retry(
+        'get',
+        key,
+        () => this.#sendOnce(key, taker),
+        () => taker.held,
       );
-      for (const { Key = '', Size = Number.NaN, ETag = '' } of page.Contents ?? [])
-        yield { key: Key.slice(this.#prefix.length), bytes: Size, etag: ETag.replaceAll('"', '') };
-      token = page.NextContinuationToken;
-      more = page.IsTruncated === true;
-      if (more && token === undefined) throw new Failure(`${this.name}: the server cut its listing short`);
+    } catch (error) {
+      const status = statusOf(error);
+      if (status === undefined && !(error instanceof Refusal)) throw error;
+      const { message } = error as Failure;
+      // It is another object now, or there is less of it.
+      if (status === 412 || (status === 416 && taker.held > 0)) throw new Changed(message);
+      throw new Malformed(status === 404 ? 'not in the store any more' : message);
+    }
+  }
+
+  async firstPart(key: string, etag: string): Promise<number | undefined> {
+    const command = new HeadObjectCommand({ ...this.at(key), IfMatch: `"${etag}"`, PartNumber: 1 });
+    try {
+      const { ContentLength, PartsCount } = await this.#retry('head', key, () => this.client.send(command));
+      return PartsCount === undefined ? undefined : ContentLength;
+    } catch (error) {
+      if (statusOf(error) !== undefined || error instanceof Refusal) return undefined; // it does not tell
+      throw error;
+    }
+  }
+
+  async #sendOnce(key: string, taker: Taker): Promise<void> {
+    const { held, etag } = taker;
+    const command = new GetObjectCommand({
+      ...this.at(key),
+      ...(etag !== undefined && { IfMatch: `"${etag}"` }),
+      ...(held > 0 && { Range: `bytes=${held}-` }),
+    });
+    // Not by the library's own option: it would check as it reads, and tell of it as a fault of the run.
+    command.middlewareStack.add(
+      (next) => (args) => {
+        (args.request as { headers: Record<string, string> }).headers['x-amz-checksum-mode'] = 'ENABLED';
+        return next(args);
+      },
+      { step: 'build' },
+    );
+    const answer = await this.client.send(command);
+    const body = answer.Body as AsyncIterable<Uint8Array> & { destroy(): void };
+    try {
+      const facts = factsOf(answer);
+      // A server that passes over a condition, or over the range, has said what it gives.
+      if (etag !== undefined && facts.etag !== etag) throw new Changed(`${key}: has changed`);
+      const [, at = '0'] = /^bytes (\d+)-/.exec(answer.ContentRange ?? '') ?? [];
+      if (Number(at) !== 0 && Number(at) !== held) throw new Changed(`${key}: another range than was asked for`);
+      await taker.begin(facts, Number(at));
+      for await (const piece of body) await taker.take(piece);
+      if (taker.held < facts.bytes) throw new CutShort();
+    } finally {
+      body.destroy();
     }
   }
 
@@ -239,15 +363,23 @@ export class S3Store implements Store {
     return { Bucket: this.#bucket, Key: this.#prefix + key };
   }
 
-  /** Tries again what may pass; waits longer each time, up to a bound. */
-  async #retry<T>(what: string, key: string, request: () => Promise<T>): Promise<T> {
+  /**
+   * Tries again what may pass; waits longer each time, up to a bound.
+   * @param gained tells how far a request has come, which counts anew while it comes further
+   */
+  async #retry<T>(what: string, key: string, request: () => Promise<T>, gained = () => 0): Promise<T> {
     let lost = 0;
+    let before = gained();
     for (let n = 1; ; n++) {
+      const client = this.client;
       try {
         return await request();
       } catch (error) {
-        if (error instanceof Failure || error instanceof Malformed) throw error;
+        if (error instanceof Failure || error instanceof Malformed || error instanceof Changed) throw error;
         const fault = classify(error);
+        if (this.#learns(fault, client)) continue;
+        if (gained() > before) n = lost = 0;
+        before = gained();
         lost = fault.kind === 'connection' ? lost + 1 : 0;
         const where = `${this.name}/${key}: ${what}: ${fault.reason}`;
         if (fault.kind === 'status') throw new StatusError(where, fault.status);
@@ -255,9 +387,9 @@ export class S3Store implements Store {
           this.#region = fault.region;
           this.client = this.connect();
         }
-        if (fault.kind === 'final') throw new Failure(where);
+        if (fault.kind === 'final') throw faultOf(where, fault);
         if (lost >= MAX_LOST_CONNECTIONS) throw new Failure(`${where} (${lost} times in a row)`);
-        if (n >= this.#options.attempts) throw new Failure(`${where} (${n} tries)`);
+        if (n >= this.#options.attempts) throw faultOf(`${where} (${n} tries)`, fault);
         this.#options.onRetry?.(`${where}; trying again`);
         const longest = Math.min(FIRST_WAIT_MS * 2 ** (n - 1), LONGEST_WAIT_MS);
         await sleep(longest * (0.5 + Math.random() / 2)); // not all at the same moment
@@ -265,9 +397,47 @@ export class S3Store implements Store {
     }
   }
 
+  /**
+   * For reading, the environment need not say where a bucket is or who asks: the server tells the one, and needs not know the
+   * other. @returns true where the request can go again, by what is known now
+   */
+  #learns(fault: Fault, client: S3Client): boolean {
+    if (this.#options.anonymous === undefined) return false;
+    if (fault.kind === 'final' && fault.missing === undefined) return false;
+    if (client !== this.client) return fault.missing !== undefined || fault.region === this.#region; // by another request
+    const { AWS_PROFILE, AWS_ACCESS_KEY_ID } = process.env;
+    if (fault.missing === 'region' && this.#region === undefined) this.#region = GUESS;
+    else if (fault.missing === 'credentials' && !this.#anonymous && !AWS_PROFILE && !AWS_ACCESS_KEY_ID)
+      this.#anonymous = true;
+    else if (fault.region !== undefined && fault.region !== this.#region) this.#region = fault.region;
+    else return false;
+    this.client = this.connect();
+    return true;
+  }
+
   close(): void {
     this.client.destroy();
   }
+}
+
+function factsOf(answer: GetObjectCommandOutput): ObjectFacts {
+  const whole = /\/(\d+)$/.exec(answer.ContentRange ?? '')?.[1];
+  const { ChecksumCRC32: crc32, ChecksumCRC32C: crc32c, ChecksumSHA1: sha1, ChecksumSHA256: sha256 } = answer;
+  const checksums: Record<string, string> = {};
+  for (const [name, value] of Object.entries({ sha256, sha1, crc32c, crc32 })) if (value) checksums[name] = value;
+  return {
+    bytes: whole === undefined ? (answer.ContentLength ?? 0) : Number(whole),
+    etag: (answer.ETag ?? '').replaceAll('"', ''),
+    checksums,
+    plain: !answer.ServerSideEncryption?.startsWith('aws:kms') && answer.SSECustomerAlgorithm === undefined,
+  };
+}
+
+/** What an answer said, and not the way to it: where it was about an object, others may be had. */
+class Refusal extends Failure {}
+
+function faultOf(message: string, fault: Fault): Failure {
+  return fault.code === undefined ? new Failure(message) : new Refusal(message);
 }
 
 /** Less of an object than the answer itself told. */
@@ -286,10 +456,14 @@ function statusOf(error: unknown): number | undefined {
   return error instanceof StatusError ? error.status : undefined;
 }
 
-type Fault = { reason: string; region?: string | undefined } & (
-  | { kind: 'connection' | 'again' | 'final' }
-  | { kind: 'status'; status: number }
-);
+type Fault = {
+  reason: string;
+  region?: string | undefined;
+  /** What the environment does not tell. */
+  missing?: 'region' | 'credentials';
+  /** HTTP's status, of an answer. */
+  code?: number;
+} & ({ kind: 'connection' | 'again' | 'final' } | { kind: 'status'; status: number });
 
 const PASSING = new Set([
   'SlowDown',
@@ -321,7 +495,7 @@ const EXPIRED = new Set(['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshR
 /** Only names and codes go into messages: a server's text may quote what was signed. */
 function classify(error: unknown): Fault {
   if (error instanceof CutShort) return { kind: 'again', reason: 'the answer is cut short' };
-  const { name, code, message, $metadata, $response } = error as S3ServiceException & { code?: string };
+  const { name, code, message, $metadata } = error as S3ServiceException & { code?: string };
   const status = $metadata?.httpStatusCode;
   if (status === undefined) {
     if (
@@ -333,10 +507,11 @@ function classify(error: unknown): Fault {
       return { kind: 'connection', reason: `no answer (${code ?? name})` };
     }
     if (/[Rr]egion is missing/.test(message))
-      return { kind: 'final', reason: 'no region: set AWS_REGION, or region in the profile' };
+      return { kind: 'final', missing: 'region', reason: 'no region: set AWS_REGION, or region in the profile' };
     if (/[Cc]redential/.test(name + message)) {
       return {
         kind: 'final',
+        missing: 'credentials',
         reason: 'no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE',
       };
     }
@@ -345,9 +520,15 @@ function classify(error: unknown): Fault {
       reason: code === undefined ? `${name}: ${message}` : describe(Object.assign(new Error(code), { code })),
     };
   }
+  return { ...ofAnswer(status, error as S3ServiceException), code: status };
+}
+
+function ofAnswer(status: number, { name, $response, ...error }: S3ServiceException): Fault {
   const reason = name === 'Unknown' ? String(status) : `${status} ${name}`; // an answer without a body names nothing
-  const region = $response?.headers['x-amz-bucket-region'];
-  if ((status === 301 || status === 307) && region !== undefined)
+  // Who asks in the wrong region is sent to the right one, or, having signed for the wrong one, told of it.
+  const told = name === 'AuthorizationHeaderMalformed' ? (error as { Region?: string }).Region : undefined;
+  const region = $response?.headers['x-amz-bucket-region'] ?? told;
+  if ((status === 301 || status === 307 || told !== undefined) && region !== undefined)
     return { kind: 'again', reason: `the bucket is in region ${region}`, region };
   if (status === 501) return { kind: 'final', reason }; // the server will not learn it
   if (status >= 500 || status === 408 || status === 429 || status === 409 || PASSING.has(name))

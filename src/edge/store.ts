@@ -1,5 +1,6 @@
 // A store: `s3://bucket[/prefix]` or a plain folder, with the same keys in both.
 import { resolve } from 'node:path';
+import { isUrl, storePlace } from '../record/storeurls.ts';
 import { UsageError } from '../stream/errors.ts';
 import type { Purpose } from './outgoing.ts';
 
@@ -44,12 +45,47 @@ export interface Store {
   walk(after: string, failed: (folder: string, error: unknown) => void): AsyncGenerator<StoredObject>;
   /** Exactly this range. @throws Malformed naming the key where the object is missing or short */
   read(key: string, offset: number, length: number): Promise<Buffer>;
+  /**
+   * Gives an object to a taker, from where that stands on, until it has the whole.
+   * @throws Malformed where the object cannot be had, and others can; Changed where it is no longer the one that was
+   * begun; Failure where the store cannot be read
+   */
+  send(key: string, taker: Taker): Promise<void>;
+  /** Bytes of the first of the parts that an object was put in, where the store tells. */
+  firstPart(key: string, etag: string): Promise<number | undefined>;
   close(): void;
 }
+
+/** What a store says of an object that it gives. */
+export interface ObjectFacts {
+  bytes: number;
+  /** Without quotes; of a folder, what tells one state of a file from another. */
+  etag: string;
+  /** Digests that it tells besides, by name as `sha256` and `crc32`, in base64; of parts where they end in `-N`. */
+  checksums: Record<string, string>;
+  /** False where an ETag may be an MD5 in form only. */
+  plain: boolean;
+}
+
+/** Takes an object, piece by piece. */
+export interface Taker {
+  /** Bytes that it has. */
+  readonly held: number;
+  /** ETag of the object that these are of; undefined where it takes any. */
+  readonly etag: string | undefined;
+  /** Told before the bytes of each answer, which may begin at 0 again: the taker must let go of what it has. */
+  begin(facts: ObjectFacts, at: number): Promise<void>;
+  take(piece: Uint8Array): Promise<void>;
+}
+
+/** An object is not the one that was begun. */
+export class Changed extends Error {}
 
 export interface StoreOptions {
   /** Tries of one request before it fails. */
   attempts: number;
+  /** For reading: without credentials, and without a region, goes what everybody may. `always` looks for none. */
+  anonymous?: 'fallback' | 'always';
   /** Told of every try that failed and comes again. */
   onRetry?: (message: string) => void;
 }
@@ -63,17 +99,11 @@ export interface MirrorOptions extends StoreOptions {
 
 /** Canonical name of a store, without touching it. @throws UsageError */
 export function storeName(spec: string): string {
-  const [, bucket, prefix] = /^s3:\/\/([^/]*)\/*(.*?)\/*$/.exec(spec) ?? [];
-  if (bucket === undefined) {
-    if (/^[a-z][a-z0-9+.-]*:\/\//.test(spec))
-      throw new UsageError(`${spec}: a store is s3://bucket[/prefix] or a folder`);
-    return resolve(spec);
-  }
-  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket))
-    throw new UsageError(`${spec}: '${bucket}' is no name of a bucket`);
-  if (prefix!.split('/').some((part) => part === '..' || part === '.'))
-    throw new UsageError(`${spec}: a prefix has no '.' or '..'`);
-  return `s3://${bucket}${prefix ? `/${prefix}` : ''}`;
+  if (!isUrl(spec)) return resolve(spec);
+  const place = storePlace(spec);
+  if ('fault' in place) throw new UsageError(`${spec}: ${place.fault}`);
+  if (place.web) throw new UsageError(`${spec}: a store is s3://bucket[/prefix] or a folder`);
+  return place.name;
 }
 
 /** Opens a store; the S3 library is loaded only for S3. */
@@ -88,4 +118,18 @@ export async function openMirror(spec: string, options: MirrorOptions): Promise<
   const name = storeName(spec);
   if (!name.startsWith('s3://')) return new (await import('./store-folder.ts')).FolderStore(name, true);
   return new (await import('./store-s3-mirror.ts')).S3Mirror(name, options);
+}
+
+/** Opens a store to read from: also one on the web, and one that is open to everybody. */
+export async function openSource(spec: string, options: StoreOptions): Promise<Store> {
+  if (!isUrl(spec)) return openStore(spec, options);
+  return openBucket(spec, options);
+}
+
+/** A bucket of S3, to read from. @throws UsageError */
+export async function openBucket(spec: string, options: StoreOptions): Promise<import('./store-s3.ts').S3Store> {
+  const place = storePlace(spec);
+  if ('fault' in place) throw new UsageError(`${spec}: ${place.fault}`);
+  const { S3Store } = await import('./store-s3.ts');
+  return new S3Store(place.name, { anonymous: place.web ? 'always' : 'fallback', ...options });
 }

@@ -35,6 +35,10 @@ export interface FileRow {
   bytes?: number;
   /** Its member `kind`: post, jsonl, report … */
   holds?: string;
+  /** Key in the store. */
+  s3path?: string;
+  /** Of S3. */
+  etag?: string;
   /** Another row of the list follows, or its end row. */
   more?: true;
 }
@@ -73,7 +77,11 @@ export function endRow(rows: number, rejected: number, more: Omit<EndRow, 'kind'
  * Reads one row. @throws JsonError for what is not JSON, Error for a row of a known kind that is not well formed
  */
 export function parseRow(bytes: Buffer, maxDepth = ROW_DEPTH): MeasurementRow | EndRow | FileRow | OtherRow {
-  const { value, lineFeed } = readJson(bytes, { maxDepth, names: ['bytes', 'kind', 'more'], first: PREFIX.length });
+  const { value, lineFeed } = readJson(bytes, {
+    maxDepth,
+    names: ['bytes', 'kind', 's3path', 'etag', 'more'],
+    first: PREFIX.length,
+  });
   if (value.type !== 'object') throw new Error('a row is a JSON object');
   if (lineFeed) throw new Error('a row stands on one line');
   const members = value.members!;
@@ -180,6 +188,10 @@ function parseFile(bytes: Buffer, row: Value): FileRow {
   if (Number.isSafeInteger(count) && count >= 0) row_.bytes = count;
   const holds = stringOf(bytes, member(row, 'kind'));
   if (holds !== undefined) row_.holds = holds;
+  for (const name of ['s3path', 'etag'] as const) {
+    const text = stringOf(bytes, member(row, name));
+    if (text !== undefined) row_[name] = text;
+  }
   if (member(row, 'more')?.type === 'true') row_.more = true;
   return row_;
 }

@@ -57,3 +57,43 @@ export function canonicalTest(raw: string | null | undefined, compat = false): s
   const lower = raw.toLowerCase();
   return known(raw) ?? known(lower) ?? lower;
 }
+
+/** Tests that sent measurements in some year, by canonical name. New ones come: who asks for another is not wrong. */
+export const KNOWN_TESTS: readonly string[] = [
+  ...new Set(Object.values(OURS).filter((name) => name !== INVALID)),
+  'browser_web',
+  'dash',
+  'dns_check',
+  'dns_injection',
+  'dns_ping',
+  'echcheck',
+  'example',
+  'facebook_messenger',
+  'http3',
+  'imap',
+  'lantern',
+  'meek_fronted_requests_test',
+  'ndt',
+  'openvpn',
+  'portfiltering',
+  'psiphon',
+  'quicping',
+  'riseupvpn',
+  'run',
+  'sni_blocking',
+  'signal',
+  'simplequicping',
+  'smtp',
+  'snowflake',
+  'stunreachability',
+  'tcp_ping',
+  'telegram',
+  'tls_middlebox',
+  'tls_ping',
+  'tor',
+  'torsf',
+  'urlgetter',
+  'vanilla_tor',
+  'web_connectivity',
+  'whatsapp',
+];

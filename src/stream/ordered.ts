@@ -77,6 +77,63 @@ export async function forEachOf<T>(
   if (failed) throw failed.error;
 }
 
+/** Lets so many tasks through at once; the others wait their turn. */
+export function gate(width: number): <T>(task: () => Promise<T>) => Promise<T> {
+  let free = width;
+  const waiting: (() => void)[] = [];
+  return async (task) => {
+    if (free > 0) free--;
+    else await new Promise<void>((turn) => waiting.push(turn));
+    try {
+      return await task();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else free++;
+    }
+  };
+}
+
+/**
+ * Reads a source before its items are asked for, up to `most` of them.
+ * @param seen told of each as it is read
+ */
+export async function* ahead<T>(source: AsyncIterable<T>, most: number, seen: (item: T) => void): AsyncGenerator<T> {
+  const read: T[] = [];
+  let ended = false;
+  let broken: { error: unknown } | undefined;
+  let wake = () => {};
+  const change = () => new Promise<void>((done) => (wake = done));
+  const pump = async () => {
+    for await (const item of orUntilBroken(source, (error) => (broken = { error }))) {
+      if (ended) return;
+      seen(item);
+      read.push(item);
+      wake();
+      while (read.length >= most && !ended) await change();
+    }
+    ended = true;
+    wake();
+  };
+  const pumping = pump();
+  try {
+    for (;;) {
+      while (read.length > 0) {
+        const item = read.shift()!;
+        wake();
+        yield item;
+      }
+      if (ended) break;
+      await change();
+    }
+    await pumping;
+    if (broken) throw broken.error;
+  } finally {
+    ended = true;
+    wake();
+  }
+}
+
 /** The items of a source; where it fails, they end, and the error is told. */
 async function* orUntilBroken<T>(
   source: AsyncIterable<T> | Iterable<T>,

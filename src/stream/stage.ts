@@ -31,6 +31,8 @@ export class Stage {
   #stats: boolean;
   #started = performance.now();
   #findings = 0;
+  /** Items that are done with, of a verb that reads them ahead. */
+  #done: number | undefined;
 
   constructor(name: string, options: CommonOptions) {
     this.name = name;
@@ -132,8 +134,14 @@ export class Stage {
     if (this.#progress) this.#progress.total = bytes;
   }
 
+  /** So many items more are done with: the progress bar counts these, and no longer those that were read. */
+  done(count: number): void {
+    this.#done = (this.#done ?? 0) + count;
+    this.#tick();
+  }
+
   #tick() {
-    this.#progress?.update(this.counts.in!, this.counts.bytes_in!);
+    this.#progress?.update(this.#done ?? this.counts.in!, this.counts.bytes_in!);
   }
 
   // --- rows out
@@ -189,6 +197,7 @@ export class Stage {
   /** Adds to a count of the verb's own. */
   tally(name: string, by = 1): void {
     this.counts[name] = (this.counts[name] ?? 0) + by;
+    this.#tick();
   }
 
   /** @throws UsageError when an input is a file that this run writes, and would so grow for ever */

@@ -10,6 +10,8 @@ interface Stored {
   bytes: Buffer;
   /** Hex. */
   md5: string;
+  /** Told with the object, over what is told otherwise: an ETag that is no MD5, a digest. */
+  told?: Record<string, string>;
 }
 
 /** An answer; its body is XML or an object. */
@@ -26,6 +28,14 @@ export class FakeS3 implements Server {
   readonly secretKey = 'fakefake';
   endpoint = '';
   requests = 0;
+  /** Anybody may read without credentials. */
+  isPublic = false;
+  /** Most keys of a page. */
+  pageSize = 1000;
+  /** Prefixes of the listings that were asked for. */
+  readonly listed: string[] = [];
+  /** Told of each request with its key; an answer goes in the place of the server's own. */
+  meanwhile: (method: string, key: string) => { status: number; body?: string } | undefined = () => undefined;
   /** Every put that succeeded: `bucket/key`, and the MD5 of its bytes. */
   readonly puts: [path: string, md5: string][] = [];
   /** Bucket → key → object. */
@@ -46,6 +56,18 @@ export class FakeS3 implements Server {
       await new Promise((done) => server.close(done));
     });
     return fake;
+  }
+
+  /** Puts an object as if somebody had. */
+  hold(bucket: string, key: string, bytes: Buffer, told?: Record<string, string>): void {
+    const md5 = createHash('md5').update(bytes).digest('hex');
+    if (!this.#buckets.has(bucket)) this.#buckets.set(bucket, new Map());
+    this.#buckets.get(bucket)!.set(key, { bytes, md5, ...(told && { told }) });
+  }
+
+  /** Takes an object away. */
+  drop(bucket: string, key: string): void {
+    this.#buckets.get(bucket)?.delete(key);
   }
 
   /** A bucket that is there, with nothing in it, and nothing ever put. */
@@ -73,8 +95,12 @@ export class FakeS3 implements Server {
     const { pathname, searchParams } = new URL(req.url!, 'http://fake');
     const [, name = '', ...parts] = pathname.split('/');
     const key = decodeURIComponent(parts.join('/'));
-    const refused = refusal(req.headers);
+    const isOpen = this.isPublic && req.headers.authorization === undefined && /^(?:GET|HEAD)$/.test(req.method!);
+    const refused = isOpen ? undefined : refusal(req.headers);
     if (refused) return refused;
+    if (searchParams.has('list-type')) this.listed.push(searchParams.get('prefix') ?? '');
+    const instead = this.meanwhile(req.method!, key);
+    if (instead) return instead;
     if (key === '') return this.#onBucket(req.method!, name, searchParams, body);
     const bucket = this.#buckets.get(name);
     if (!bucket) return fault(404, 'NoSuchBucket');
@@ -99,7 +125,7 @@ export class FakeS3 implements Server {
       for (const [, key] of body.toString().matchAll(/<Key>(.*?)<\/Key>/gs)) bucket.delete(plain(key!));
       return { status: 200, body: '<DeleteResult/>' };
     }
-    if (method === 'GET' && query.get('list-type') === '2') return listing(bucket, query);
+    if (method === 'GET' && query.get('list-type') === '2') return listing(bucket, query, this.pageSize);
     return fault(501, 'NotImplemented');
   }
 }
@@ -134,29 +160,44 @@ function onObject(
     return { status: 204 };
   }
   if (!there) return fault(404, 'NoSuchKey');
-  const { bytes, md5 } = there;
-  const etag = `"${md5}"`;
-  if (method === 'HEAD') return { status: 200, headers: { etag, 'content-length': bytes.length } };
-  const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '') ?? [];
-  if (from === undefined) return { status: 200, headers: { etag }, body: bytes };
+  const { bytes, md5, told } = there;
+  const { etag, ...more } = {
+    etag: `"${md5}"`,
+    ...(headers['x-amz-checksum-mode'] ? told : told && { etag: told.etag }),
+  };
+  const wanted = headers['if-match'];
+  if (wanted !== undefined && wanted !== etag) return fault(412, 'PreconditionFailed');
+  const about = { etag: etag!, ...more } as Record<string, string>;
+  if (method === 'HEAD') return { status: 200, headers: { ...about, 'content-length': bytes.length } };
+  const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? '') ?? [];
+  if (from === undefined) return { status: 200, headers: about, body: bytes };
   if (Number(from) >= bytes.length) return fault(416, 'InvalidRange');
-  const part = bytes.subarray(Number(from), Number(to) + 1);
+  const part = bytes.subarray(Number(from), to === '' ? bytes.length : Number(to) + 1);
   const range = `bytes ${from}-${Number(from) + part.length - 1}/${bytes.length}`;
-  return { status: 206, headers: { etag, 'content-range': range }, body: part };
+  return { status: 206, headers: { ...about, 'content-range': range }, body: part };
 }
 
-function listing(bucket: Map<string, Stored>, query: URLSearchParams): Answer {
+function listing(bucket: Map<string, Stored>, query: URLSearchParams, pageSize: number): Answer {
   const prefix = query.get('prefix') ?? '';
-  const after = query.get('continuation-token') ?? '';
+  const delimiter = query.get('delimiter');
+  const after = query.get('continuation-token') ?? query.get('start-after') ?? '';
+  /** A key, or the folder that stands for it. */
+  const shown = (key: string) => {
+    const end = delimiter ? key.indexOf(delimiter, prefix.length) : -1;
+    return end === -1 ? key : key.slice(0, end + 1);
+  };
   const keys = [...bucket.keys()].filter((key) => key.startsWith(prefix) && key > after).sort();
-  const page = keys.slice(0, 1000);
-  const more = keys.length > page.length;
-  const objects = page.map((key) => {
-    const { bytes, md5 } = bucket.get(key)!;
-    return `<Contents><Key>${escaped(key)}</Key><Size>${bytes.length}</Size><ETag>"${md5}"</ETag></Contents>`;
+  const all = [...new Set(keys.map(shown))].filter((one) => one > after);
+  const page = all.slice(0, pageSize);
+  const more = all.length > page.length;
+  const entries = page.map((one) => {
+    const object = bucket.get(one);
+    if (!object) return `<CommonPrefixes><Prefix>${escaped(one)}</Prefix></CommonPrefixes>`;
+    const etag = object.told?.etag ?? `"${object.md5}"`;
+    return `<Contents><Key>${escaped(one)}</Key><Size>${object.bytes.length}</Size><ETag>${etag}</ETag></Contents>`;
   });
   const next = more ? `<NextContinuationToken>${escaped(page.at(-1)!)}</NextContinuationToken>` : '';
-  const body = `<ListBucketResult><IsTruncated>${more}</IsTruncated>${next}${objects.join('')}</ListBucketResult>`;
+  const body = `<ListBucketResult><IsTruncated>${more}</IsTruncated>${next}${entries.join('')}</ListBucketResult>`;
   return { status: 200, body };
 }
 

@@ -1,0 +1,312 @@
+// One object from a store into a mirror: begun where the last run ended, compared with what the store says of it, and
+// only then under its name.
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, createReadStream, fstatSync, ftruncateSync, openSync, utimesSync, writeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
+import type { Checked, MirrorEntry } from '../record/mirror.ts';
+import { crc32c, md5Of, PartsMd5, partSizes } from '../record/objectsums.ts';
+import { Malformed } from '../stream/errors.ts';
+import { digestRegularFile, failAt, unlinkIfThere } from './files.ts';
+import type { Mirror } from './mirror.ts';
+import { Changed, type ObjectFacts, type Store, type Taker } from './store.ts';
+
+/** How often an object may change while it is fetched. */
+const MOST_CHANGES = 5;
+const PIECE = 1024 * 1024;
+
+/** What a row tells of an object. */
+export interface Wanted {
+  store: string;
+  key: string;
+  bytes: number | undefined;
+  etag: string | undefined;
+}
+
+/** `fetched` now, or `there` already. */
+export type Outcome = { outcome: 'fetched' | 'there'; entry: MirrorEntry };
+
+export interface FetchKernel {
+  tally(name: string, by?: number): void;
+}
+
+export class Fetcher {
+  #kernel: FetchKernel;
+  #mirror: Mirror;
+  #storeOf: (name: string) => Promise<Store>;
+
+  constructor(kernel: FetchKernel, mirror: Mirror, storeOf: (name: string) => Promise<Store>) {
+    this.#kernel = kernel;
+    this.#mirror = mirror;
+    this.#storeOf = storeOf;
+  }
+
+  /** The copy that the mirror has of this state of an object, by manifest and file alone. @throws Malformed */
+  have({ store, key, bytes, etag }: Wanted): MirrorEntry | undefined {
+    const entry = this.#mirror.entry(key);
+    if (!entry || entry.store !== store) return undefined;
+    if (etag === undefined ? bytes !== entry.bytes : etag !== entry.etag) return undefined;
+    return this.#mirror.has(entry) ? entry : undefined;
+  }
+
+  /** @throws Malformed for a fault of this object; Failure where no other would go better */
+  async fetch(wanted: Wanted): Promise<Outcome> {
+    const had = this.have(wanted);
+    if (had) return { outcome: 'there', entry: had };
+    const standing = await this.#lookAt(wanted);
+    if (standing?.entry) {
+      await this.#mirror.commit(undefined, standing.entry);
+      return { outcome: 'there', entry: standing.entry };
+    }
+    const store = await this.#storeOf(wanted.store);
+    let { etag } = wanted;
+    for (let changes = 0, spoilt = 0; ; ) {
+      let fault: string;
+      try {
+        const entry = await this.#download(store, wanted, etag, standing?.foreign);
+        if (typeof entry !== 'string') return { outcome: 'fetched', entry };
+        fault = entry;
+        spoilt++;
+      } catch (error) {
+        if (!(error instanceof Changed)) throw error;
+        this.#kernel.tally('changed');
+        etag = undefined; // whatever is there now
+        fault = 'changes all the time';
+        changes++;
+      }
+      if (spoilt > 1 || changes >= MOST_CHANGES) throw new Malformed(fault);
+    }
+  }
+
+  /**
+   * A file that lies under the key, and that the manifest does not tell of as it is: a killed run had come so far, or somebody
+   * else put it there.
+   * @returns its entry where it is what is wanted; where that cannot be told, the digest of what may not be lost
+   * @throws Malformed where it is surely something else, which stays
+   */
+  async #lookAt({ store, key, etag }: Wanted): Promise<{ entry?: MirrorEntry; foreign?: string } | undefined> {
+    if (!this.#mirror.stat(key)) return undefined;
+    const path = this.#mirror.path(key);
+    const known = this.#mirror.entry(key);
+    if (known && known.store !== store) throw new Malformed(`${path} is there, from ${known.store}`);
+    const { bytes, sha256 } = await digestRegularFile(path);
+    const isKnown = known !== undefined && known.bytes === bytes && known.sha256 === sha256;
+    const facts = { bytes, etag: etag ?? '', checksums: {}, plain: true };
+    const checked = isKnown && known.etag === etag ? known.checked : await agreed(path, facts, sha256);
+    if (checked !== undefined && (checked !== 'size' || (isKnown && known.etag === etag))) {
+      const mtime = this.#mirror.stat(key)!.mtimeMs;
+      return { entry: { s3path: key, store, etag: facts.etag, bytes, sha256, checked, mtime } };
+    }
+    if (isKnown) return undefined; // of an older state of the object: the next one takes its place
+    if (checked === undefined) throw new Malformed(otherBytes(path));
+    return { foreign: sha256 };
+  }
+
+  /**
+   * @param foreign digest of a file that is there, and is no copy of ours
+   * @returns what is wrong with the bytes that came; of them nothing is kept
+   */
+  async #download(
+    store: Store,
+    { store: name, key, bytes }: Wanted,
+    etag: string | undefined,
+    foreign: string | undefined,
+  ): Promise<MirrorEntry | string> {
+    const part = new Part(this.#kernel, (state) => this.#mirror.part(name, key, state), etag);
+    try {
+      await part.resume(bytes);
+      await store.send(key, part);
+      const { facts, path, sha256 } = part;
+      const checked = await agreed(path, facts, sha256, part.md5, () => store.firstPart(key, facts.etag));
+      if (checked === undefined || (checked === 'size' && part.resumed)) {
+        unlinkIfThere(path);
+        return `the ${facts.bytes} bytes that came are not what the store tells of them (ETag ${facts.etag})`;
+      }
+      if (foreign !== undefined && foreign !== sha256) {
+        unlinkIfThere(path);
+        throw new Malformed(otherBytes(this.#mirror.path(key)));
+      }
+      const mtime = foreign === undefined ? await part.settle() : this.#mirror.stat(key)!.mtimeMs;
+      const entry = { s3path: key, store: name, etag: facts.etag, bytes: facts.bytes, sha256, checked, mtime };
+      await this.#mirror.commit(foreign === undefined ? path : undefined, entry);
+      if (foreign !== undefined) unlinkIfThere(path);
+      return entry;
+    } finally {
+      part.close();
+    }
+  }
+}
+
+function otherBytes(path: string): string {
+  return `${path} is there with other bytes, and keeps them: move it away to have it fetched`;
+}
+
+/** By which digest bytes agree with what a store tells; `size` where it tells none, undefined where they do not. */
+async function agreed(
+  path: string,
+  { bytes, etag, checksums, plain }: ObjectFacts,
+  sha256: string,
+  md5?: string,
+  firstPart: () => Promise<number | undefined> = async () => undefined,
+): Promise<Checked | undefined> {
+  for (const name of ['sha256', 'sha1', 'crc32c', 'crc32'] as const) {
+    const told = checksums[name];
+    if (told === undefined || told.includes('-')) continue; // of parts
+    return (name === 'sha256' ? base64(sha256) : await sumOf(path, name)) === told ? name : undefined;
+  }
+  const given = plain ? md5Of(etag) : undefined;
+  if (!given) return 'size';
+  if (given.parts === undefined) return (md5 ?? (await sumOf(path, 'md5'))) === given.md5 ? 'md5' : undefined;
+  const sizes = partSizes(bytes, given.parts);
+  if ((await partSums(path, sizes)).includes(etag)) return 'parts';
+  const size = await firstPart();
+  if (size === undefined || size < 1) return 'size';
+  return (await partSums(path, [size])).includes(etag) ? 'parts' : undefined;
+}
+
+function base64(hex: string): string {
+  return Buffer.from(hex, 'hex').toString('base64');
+}
+
+async function partSums(path: string, sizes: number[]): Promise<string[]> {
+  const sums = sizes.map((size) => new PartsMd5(size));
+  for await (const piece of pieces(path)) for (const sum of sums) sum.update(piece);
+  return sums.map((sum) => sum.etag());
+}
+
+/** As S3 tells it: in base64, but for an MD5. */
+async function sumOf(path: string, name: 'md5' | 'sha1' | 'crc32' | 'crc32c'): Promise<string> {
+  if (name === 'md5' || name === 'sha1') {
+    const hash = createHash(name);
+    for await (const piece of pieces(path)) hash.update(piece);
+    return hash.digest(name === 'md5' ? 'hex' : 'base64');
+  }
+  const next = name === 'crc32' ? (piece: Buffer, crc: number) => crc32(piece, crc) : crc32c;
+  let crc = 0;
+  for await (const piece of pieces(path)) crc = next(piece, crc);
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(crc >>> 0);
+  return bytes.toString('base64');
+}
+
+function pieces(path: string): AsyncIterable<Buffer> {
+  return createReadStream(path, { highWaterMark: PIECE });
+}
+
+type PlaceOf = (etag: string) => { path: string; begun: boolean };
+
+/** The file that an object gathers in. */
+class Part implements Taker {
+  held = 0;
+  etag: string | undefined;
+  /** Some of the bytes are of an earlier run, whose end nobody saw. */
+  resumed = false;
+  path = '';
+  #kernel: FetchKernel;
+  #placeOf: PlaceOf;
+  #facts: ObjectFacts | undefined;
+  #fd: number | undefined;
+  #md5: Hash = createHash('md5');
+  #sha256: Hash = createHash('sha256');
+
+  constructor(kernel: FetchKernel, placeOf: PlaceOf, etag: string | undefined) {
+    this.#kernel = kernel;
+    this.#placeOf = placeOf;
+    this.etag = etag || undefined;
+  }
+
+  get facts(): ObjectFacts {
+    return this.#facts!;
+  }
+
+  get md5(): string {
+    return this.#md5.copy().digest('hex');
+  }
+
+  get sha256(): string {
+    return this.#sha256.copy().digest('hex');
+  }
+
+  /**
+   * Takes up what has come of the same state of the object before.
+   * @param bytes of the object: of one that is all there the last byte is asked for again, and with it what the store tells
+   */
+  async resume(bytes = Number.POSITIVE_INFINITY): Promise<void> {
+    if (this.etag === undefined) return;
+    const { path, begun } = this.#placeOf(this.etag);
+    if (!begun) return;
+    this.#open(path);
+    const { size } = fstatSync(this.#fd!);
+    const usable = size < bytes ? size : size === bytes ? size - 1 : 0;
+    if (usable < size) ftruncateSync(this.#fd!, Math.max(usable, 0));
+    if (usable <= 0) return;
+    for await (const piece of pieces(path)) this.#count(piece);
+    this.resumed = true;
+    this.#kernel.tally('resumed');
+  }
+
+  #open(path: string): void {
+    try {
+      this.#fd = openSync(path, 'a+', 0o644);
+      this.path = path;
+    } catch (error) {
+      failAt(path, error);
+    }
+  }
+
+  #count(piece: Uint8Array): void {
+    this.#md5.update(piece);
+    this.#sha256.update(piece);
+    this.held += piece.length;
+  }
+
+  async begin(facts: ObjectFacts, at: number): Promise<void> {
+    this.#facts = facts;
+    this.etag = facts.etag || undefined;
+    if (this.#fd === undefined) this.#open(this.#placeOf(facts.etag).path);
+    if (at === this.held && at > 0) return;
+    try {
+      ftruncateSync(this.#fd!, 0);
+    } catch (error) {
+      failAt(this.path, error);
+    }
+    this.#md5 = createHash('md5');
+    this.#sha256 = createHash('sha256');
+    this.held = 0;
+    this.resumed = false;
+  }
+
+  async take(piece: Uint8Array): Promise<void> {
+    if (this.held + piece.length > this.facts.bytes)
+      throw new Malformed(`more than the ${this.facts.bytes} bytes told`);
+    try {
+      for (let done = 0; done < piece.length; ) done += writeSync(this.#fd!, piece, done);
+    } catch (error) {
+      failAt(this.path, error);
+    }
+    this.#count(piece);
+    this.#kernel.tally('bytes_in', piece.length);
+  }
+
+  /** Makes the bytes durable. @returns their file's time, in whole milliseconds, which every file system keeps */
+  async settle(): Promise<number> {
+    const now = Math.floor(Date.now() / 1000) * 1000;
+    try {
+      utimesSync(this.path, now / 1000, now / 1000);
+      const handle = await open(this.path, 'r');
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      failAt(this.path, error);
+    }
+    return now;
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+}
