@@ -12,9 +12,9 @@ export interface Question {
 export type Answer = { id: number } & ({ result: unknown } | { error: { message: string; code: string | undefined } });
 
 /** Bytes of work from which threads are worth their start. */
-const WORTH = 8 * 1024 * 1024;
+const WORTH = 2 * 1024 * 1024;
 /** Tasks that a thread has at once: one at work, others at hand while the calling thread waits for the disk. */
-const AT_ONCE = 6;
+const AT_ONCE = 4;
 
 interface Waiting {
   question: Question;
@@ -37,6 +37,8 @@ export class Crew {
   /** @param threads with 1 everything is done on the calling thread */
   constructor(threads: number) {
     this.threads = threads;
+    // As for the threads; from the beginning, for what has grown does not shrink.
+    setFlagsFromString('--semi-space-growth-factor=1');
   }
 
   /**
@@ -61,9 +63,8 @@ export class Crew {
   }
 
   #hire(): Member {
-    // Little memory for what is new, here as there: buffers that are done with are given back sooner.
-    setFlagsFromString('--semi-space-growth-factor=1');
-    const resourceLimits = { maxYoungGenerationSizeMb: 4 };
+    // Little memory for what is new: buffers that are done with are given back sooner.
+    const resourceLimits = { maxYoungGenerationSizeMb: 2 };
     const worker = new Worker(new URL('../edge/packworker.js', import.meta.url), { resourceLimits });
     const member: Member = { worker, tasks: new Map() };
     worker.on('message', (answer: Answer) => {

@@ -128,11 +128,11 @@ export class HourPacker {
       const group = parseHourFolder(folder)!;
       return canName({ kind: 'hour', ...group, host, counter: this.#outgoing.nextCounter(group, host) });
     };
-    const flow = { concurrency: 8 * threads, weigh: ({ bytes }: Chunk) => bytes, maxWeight: 16 * CHUNK * threads };
+    const flow = { concurrency: 6 * threads, weigh: ({ bytes }: Chunk) => bytes, maxWeight: 16 * CHUNK * threads };
     const pressed = orderedMap(this.#chunks(groups), (chunk) => this.#press(chunk), flow);
     const built = packCans(this.#outgoing.folder('building'), this.#told(pressed), maxBytes, begin);
     // While one can is made durable and read back, the next are packed.
-    yield* orderedMap(built, (can) => this.#finish(can), { concurrency: 1 + threads });
+    yield* orderedMap(built, (can) => this.#finish(can), { concurrency: 4 * threads });
   }
 
   async #finish(built: BuiltCan<PostOrigin>): Promise<CanRow> {

@@ -56,7 +56,7 @@ function* withBytes(items: HeldItem[], posts: Uint8Array): Generator<Item<null>>
 /** Where the posts of one task lie. It is used again for the next: the memory of many would be freed too late. */
 let held: Buffer = Buffer.alloc(0);
 let used = 0;
-const ROOM = 4 * 1024 * 1024;
+const ROOM = 2 * 1024 * 1024;
 
 function room(bytes: number): Buffer {
   if (used + bytes > held.length) {
