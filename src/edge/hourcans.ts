@@ -38,6 +38,8 @@ interface Chunk {
   folder: string;
   names: string[];
   bytes: number;
+  /** The last of its folder. */
+  last: boolean;
 }
 
 interface PressedPosts extends Pressed<PostOrigin> {
@@ -161,15 +163,15 @@ export class HourPacker {
       if (!this.#mayPack(folder, posts.length)) continue;
       // Names sort by arrival. A post that is listed twice is one post.
       const names = [...new Set(posts)].filter((name) => !this.#stuck.has(`${folder}/${name}`)).sort();
-      let chunk: Chunk = { folder, names: [], bytes: 0 };
-      for (const name of names) {
+      let chunk: Chunk = { folder, names: [], bytes: 0, last: false };
+      for (const [n, name] of names.entries()) {
         chunk.names.push(name);
         chunk.bytes += lstatOf(join(this.#spool, folder, name))?.size ?? 0;
-        if (chunk.bytes < CHUNK && chunk.names.length < CHUNK_POSTS) continue;
+        chunk.last = n === names.length - 1;
+        if (chunk.bytes < CHUNK && chunk.names.length < CHUNK_POSTS && !chunk.last) continue;
         yield chunk;
-        chunk = { folder, names: [], bytes: 0 };
+        chunk = { folder, names: [], bytes: 0, last: false };
       }
-      if (chunk.names.length > 0) yield chunk;
     }
   }
 
@@ -185,10 +187,10 @@ export class HourPacker {
     return false;
   }
 
-  async #press({ folder, names, bytes }: Chunk): Promise<PressedPosts> {
+  async #press({ folder, names, bytes, last }: Chunk): Promise<PressedPosts> {
     const { maxPost, maxDepth, level, sharedFrom, maxBytes } = this.#options;
     const task = { spool: this.#spool, folder, names, maxPost, maxDepth, level, sharedFrom, maxBytes };
-    return { group: folder, ...(await this.#crew.run('posts', task, bytes)) };
+    return { group: folder, last, ...(await this.#crew.run('posts', task, bytes)) };
   }
 
   /** Tells of posts in their order. */

@@ -42,6 +42,8 @@ export interface BuiltCan<O> {
 export interface Pressed<O> {
   group: string;
   batches: Batch<O>[];
+  /** Nothing more of the group comes: its can is not kept waiting for the next one. */
+  last: boolean;
 }
 
 /**
@@ -59,7 +61,7 @@ export async function* packCans<O>(
 ): AsyncGenerator<BuiltCan<O>> {
   let writer: CanWriter<O> | undefined;
   try {
-    for await (const { group, batches } of pressed) {
+    for await (const { group, batches, last } of pressed) {
       for (const batch of batches) {
         if (writer && (writer.group !== group || !writer.fits(batch, maxBytes))) {
           const full: CanWriter<O> = writer;
@@ -69,11 +71,16 @@ export async function* packCans<O>(
         writer ??= await CanWriter.create<O>(building, group, begin(group));
         await writer.append(batch);
       }
+      if (writer && last) {
+        const whole: CanWriter<O> = writer;
+        writer = undefined;
+        yield await whole.finish(nameOf);
+      }
     }
     if (writer) {
-      const last = writer;
+      const whole = writer;
       writer = undefined;
-      yield await last.finish(nameOf);
+      yield await whole.finish(nameOf);
     }
   } finally {
     await writer?.abandon();

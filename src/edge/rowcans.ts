@@ -223,7 +223,7 @@ export class RowPacker {
 
   async #press(group: string, held: HeldItems, { level, sharedFrom, maxBytes }: PressOptions): Promise<Pressed<null>> {
     const batches = await this.#crew.run('items', { ...held, level, sharedFrom, maxBytes }, held.posts.length);
-    return { group, batches };
+    return { group, batches, last: false };
   }
 
   /** Measurements that are compressed together. */

@@ -47,7 +47,7 @@ t.test('the same posts give the same bytes on any number of threads', async (t) 
   for (const how of ['', '--fast']) {
     const made = ['1', '2', '5'].map((threads) => {
       const cwd = folder(t);
-      const line = `cp -rl ${path}/incoming . && cannery ls incoming | cannery postcan --spool incoming --to outgoing --host n0 --max-bytes 3M --threads ${threads} ${how}`;
+      const line = `cp -rl ${path}/incoming . && cannery ls incoming | cannery postcan --spool incoming --to outgoing --host n0 --max-bytes 1M --threads ${threads} ${how}`;
       const { code, err } = shell(line, { cwd });
       t.equal(code, 3, `${threads} threads`);
       t.match(err, /packed, but without a line/);
@@ -93,7 +93,7 @@ async function smallCan(t: Test): Promise<BuiltCan<null>> {
     const facts = { uid: null, report_id: `r${n}`, input: '', unreadable: false, origin: null };
     return { member: `2024020110_IT_ndt/${n}.post`, mtime: 1.7e12, post, line, within, ...facts };
   });
-  const pressed = { group: 'g', batches: await press(items, { ...DENSE, maxBytes: 1e6 }) };
+  const pressed = { group: 'g', batches: await press(items, { ...DENSE, maxBytes: 1e6 }), last: true };
   async function* source() {
     yield pressed;
   }
