@@ -345,6 +345,13 @@ t.test('generations: late rows, a part of a bucket, older rules', (t) => {
   const part = bucketRun(cwd, ['1c']);
   t.equal(part.code, 3);
   t.match(part.err, /1 measurements of 20160801_IT_ndt would take the place of 2/);
+  const mended = folder(t);
+  t.same(
+    [['1a', '2a'], ['1c'], ['1d', '2d']].map((texts) => bucketRun(mended, texts).code),
+    [0, 3, 0],
+    'the next whole run makes the part one of the past',
+  );
+  t.same([values(mended), readdirSync(join(mended, 'out/sent'))], [['1d', '2d'], []], 'which is cleared away');
   t.same(values(cwd), ['1b', '2b'], 'a part of the bucket does not');
   const meant = bucketRun(cwd, ['1c'], { index: '--replace' });
   t.equal(meant.code, 0, meant.err);

@@ -41,14 +41,18 @@ function merge(stage: Stage, index: IndexDb, files: string[], store: string | un
 async function indexRows(stage: Stage, index: IndexDb, replace: boolean): Promise<void> {
   const indexer = new Indexer(index, stage, replace);
   const waiting = new Map<string, Waiting[]>();
-  for await (const { row, bytes } of canRows(stage)) {
-    const generation = await give(stage, indexer, row, bytes, waiting);
+  // What an earlier run made of a part of a bucket: a later generation may come, and make it one of the past.
+  const fewer: Waiting[] = [];
+  const take = async ({ row, bytes }: Waiting, later: Waiting[] | undefined) => {
+    const generation = await give(stage, indexer, row, bytes, waiting, later);
     // The last can of a generation lets the others go too.
     const others = generation === undefined ? [] : (waiting.get(generation) ?? []);
     if (generation !== undefined) waiting.delete(generation);
-    for (const other of others) await give(stage, indexer, other.row, other.bytes, waiting);
+    for (const other of others) await give(stage, indexer, other.row, other.bytes, waiting, later);
     await stage.flush();
-  }
+  };
+  for await (const each of canRows(stage)) await take(each, fewer);
+  for (const each of fewer) await take(each, undefined);
   for (const [first] of waiting.values()) {
     stage.finding(first!.row.can, 'waits for cans of its generation that are not in the store');
   }
@@ -59,17 +63,23 @@ interface Waiting {
   bytes: Buffer;
 }
 
-/** @returns the generation of a can that was recorded */
+/**
+ * @param fewer takes what would take the place of more than it has; undefined where that is its end
+ * @returns the generation of a can that was recorded
+ */
 async function give(
   stage: Stage,
   indexer: Indexer,
   row: CanRow,
   bytes: Buffer,
   waiting: Map<string, Waiting[]>,
+  fewer: Waiting[] | undefined,
 ): Promise<string | undefined> {
   const done = await indexer.record(row);
   if (done === 'busy') stage.say(`${row.can}: another process is at it, passed over`);
   else if (done === 'gone') stage.say(`${row.can}: cleared meanwhile`);
+  else if ('fewer' in done && fewer) fewer.push({ row, bytes });
+  else if ('fewer' in done) stage.reject({ as: 'row', file: row.can, line: null, reason: done.fewer }, bytes);
   else if ('refused' in done) stage.reject({ as: 'row', file: row.can, line: null, reason: done.refused }, bytes);
   else if ('waits' in done) waiting.set(done.generation, [...(waiting.get(done.generation) ?? []), { row, bytes }]);
   else {

@@ -112,6 +112,9 @@ const FOUND = `
   SELECT can.id AS can, store, s3path, line.id & ${LINES - 1} AS linenum, ${UID} AS measurement_uid, report_id, input, hash, unreadable
   FROM line JOIN can ON can.id = line.id >> 24 LEFT JOIN report ON report.id = line.report`;
 
+/** A generation would take the place of more measurements than it has. */
+export class FewerMeasurements extends Malformed {}
+
 export class IndexDb {
   readonly path: string;
   #db: Database.Database;
@@ -131,7 +134,7 @@ export class IndexDb {
    * Inserts cans in one transaction: a can of posts alone, or all cans of a generation. A can that is there
    * with the same bytes is left as it is; rows of older generations of the same bucket go.
    * @param replace a generation may have fewer measurements than what it takes the place of
-   * @throws Failure where a key is known with other bytes, Malformed where measurements would vanish
+   * @throws Failure where a key is known with other bytes, FewerMeasurements where measurements would vanish
    */
   insertCans(store: string, cans: { manifest: Manifest; rows: () => IndexRow[] }[], replace = false): Inserted {
     const { generation, class: zone } = cans[0]!.manifest;
@@ -243,14 +246,14 @@ export class IndexDb {
 
   /**
    * Where a bucket was read whole, all of it is compared before its first group takes a place; of a part, the group.
-   * @throws Malformed where measurements would vanish
+   * @throws FewerMeasurements where measurements would vanish
    */
   #refuseLoss({ store, zone, group }: Group, generation: Generation): void {
     const { whole, made } = generation;
     const mine = keysOf(generation);
     const refuse = (what: string, now: number, before: number) => {
       if (now >= before) return;
-      throw new Malformed(
+      throw new FewerMeasurements(
         `${now} measurements of ${what} would take the place of ${before}: was the whole bucket read? (index --replace does it)`,
       );
     };

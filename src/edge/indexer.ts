@@ -5,12 +5,13 @@ import { JSONL_EXT, keyFolder, parseCanName } from '../record/names.ts';
 import { describe, Malformed } from '../stream/errors.ts';
 import { withCan } from './canrows.ts';
 import type { Reporter } from './commit.ts';
-import type { IndexDb } from './index-db.ts';
+import { FewerMeasurements, type IndexDb, type Inserted } from './index-db.ts';
 import { CanFolder, type CanRow, canRow, type IndexRow, locate, type Manifest } from './outgoing.ts';
 import { isIndexRow } from './ownfiles.ts';
 
 export type Recorded =
   | { refused: string }
+  | { fewer: string }
   | { waits: true; generation: string }
   | { receipt: CanRow; generation: string };
 
@@ -50,7 +51,9 @@ export class Indexer {
       const own = each === folder ? manifest : each.manifest();
       return { manifest: own, rows: () => rowsOf(each, own) };
     });
-    const { superseded, outdated } = this.#index.insertCans(store, cans, this.#replace);
+    const inserted = this.#insert(store, cans);
+    if ('fewer' in inserted) return inserted;
+    const { superseded, outdated } = inserted;
     if (outdated !== undefined)
       this.#report.say(`${folder.can}: the index has a later generation of it (${outdated}): left out`);
     for (const key of superseded)
@@ -60,6 +63,15 @@ export class Indexer {
     folder.move('indexed');
     const receipt = this.#receipt(row, folder, manifest);
     return { generation, receipt: superseded.length > 0 ? { ...receipt, superseded } : receipt };
+  }
+
+  #insert(store: string, cans: Parameters<IndexDb['insertCans']>[1]): Inserted | { fewer: string } {
+    try {
+      return this.#index.insertCans(store, cans, this.#replace);
+    } catch (error) {
+      if (error instanceof FewerMeasurements) return { fewer: error.message };
+      throw error;
+    }
   }
 
   /** The other cans of the generation that are sent; undefined while one is neither sent nor in the index. */
