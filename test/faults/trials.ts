@@ -85,12 +85,12 @@ export async function fail(
   return faults.length > 0 ? [...faults, `failed: ${told(broken)}`] : faults;
 }
 
-/** The cause as a person reads it; SQLite has words of its own. */
+/** The cause as a person reads it; SQLite has words of its own, and reads what it could not open to write. */
 const CAUSES: Record<string, RegExp> = {
-  ENOSPC: /no space left|disk is full|disk I\/O error|unable to open/,
-  EDQUOT: /disk quota exceeded|disk I\/O error|unable to open/,
-  EIO: /input\/output error|disk I\/O error|unable to open/,
-  EMFILE: /too many open files|unable to open|disk I\/O error/,
+  ENOSPC: /no space left|disk is full|disk I\/O error|unable to open|readonly database/,
+  EDQUOT: /disk quota exceeded|disk I\/O error|unable to open|readonly database/,
+  EIO: /input\/output error|disk I\/O error|unable to open|readonly database/,
+  EMFILE: /too many open files|unable to open|disk I\/O error|readonly database/,
   EACCES: /permission denied|unable to open|readonly database|disk I\/O error/,
   ECONNREFUSED: /: put: no answer \(ECONNREFUSED\)/,
   ENETUNREACH: /: put: no answer \(ENETUNREACH\)/,
