@@ -28,6 +28,7 @@ import {
   ROOT_DOES_ALL,
   rows,
   shell,
+  shippedSpool,
   tree,
 } from './lib.ts';
 
@@ -90,6 +91,21 @@ function cans(out: string): string[] {
 function linesOf(cwd: string, can: string): string {
   return gunzipSync(readFileSync(join(cwd, 'outgoing/ready', can, `${can}.jsonl.gz`))).toString();
 }
+
+t.test('posts that are listed again, in any order, are packed once', (t) => {
+  const cwd = shippedSpool(t);
+  const posts = tree(join(cwd, 'incoming')).length;
+  const list = '(cannery ls incoming | tee rows; tac rows; sort -R rows)';
+  const { out, err } = shell(`${list} | cannery postcan --spool incoming --to outgoing --host n0`, { cwd });
+  const cans = out.split('\n').filter(Boolean);
+  const measurements = cans.map((row) => (JSON.parse(row) as { measurements: number }).measurements);
+  t.equal(
+    measurements.reduce((sum, n) => sum + n, 0),
+    posts,
+  );
+  t.match(err, /vanished before it was read/, 'those that are gone by then are told');
+  t.end();
+});
 
 t.test('a post arrives while its hour is packed', async (t) => {
   const cwd = folder(t);

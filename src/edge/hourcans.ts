@@ -122,8 +122,24 @@ export class HourPacker {
     removeIfEmpty(this.#spool, folder);
   }
 
-  /** Packs posts of hour folders; every can is given when it is ready and its posts are gone. */
+  /**
+   * Packs posts of hour folders; every can is given when it is ready and its posts are gone. A folder that comes again
+   * waits for the end of all before it: its posts must not be read a second time while they are packed.
+   */
   async *pack(groups: AsyncIterable<PostGroup>): AsyncGenerator<CanRow> {
+    const source = groups[Symbol.asyncIterator]();
+    let next = await source.next();
+    async function* untilOneComesAgain() {
+      const seen = new Set<string>();
+      for (; !next.done && !seen.has(next.value.folder); next = await source.next()) {
+        seen.add(next.value.folder);
+        yield next.value as PostGroup;
+      }
+    }
+    while (!next.done) yield* this.#packSideBySide(untilOneComesAgain());
+  }
+
+  async *#packSideBySide(groups: AsyncIterable<PostGroup>): AsyncGenerator<CanRow> {
     const { maxBytes, host } = this.#options;
     const { threads } = this.#crew;
     const begin = (folder: string) => {
