@@ -2,6 +2,7 @@ import { listBucket } from '../edge/bucketlisting.ts';
 import { listPath } from '../edge/listing.ts';
 import { expandKinds, refuseUnknown, SELECTING } from '../edge/selecting.ts';
 import { noStrangers } from '../edge/spool.ts';
+import { accessOf } from '../edge/store.ts';
 import { second } from '../record/moments.ts';
 import { endRow } from '../record/rows.ts';
 import { isUrl } from '../record/storeurls.ts';
@@ -37,7 +38,7 @@ export default verb({
     if (paths.length === 0) throw new UsageError('a path is missing: see cannery ls --help');
     if (options.now !== undefined && !options.due) throw new UsageError('--now goes with --due');
     if (options.summary && options.end) throw new UsageError('--summary has no end row: leave --end out');
-    const { cc, test: tests, due, settle, attempts, ...times } = options;
+    const { cc, test: tests, due, settle, ...times } = options;
     if (paths.some(isUrl) && !options.anyName) refuseUnknown(options);
     const endedBy = due ? (options.now ?? Date.now()) - settle * 1000 : undefined;
     const summary = new Summary();
@@ -49,11 +50,7 @@ export default verb({
       const selection = { ...times, kinds: expandKinds(options.kind, isUrl(path)), cc, tests, endedBy };
       const listing = { selection, strangers, failed, untold: () => untold++ };
       const calls = (count: number) => stage.tally('list_calls', count);
-      const access = {
-        attempts,
-        onRetry: stage.say.bind(stage),
-        ...(options.anonymous && { anonymous: 'always' as const }),
-      };
+      const access = accessOf(stage, options);
       try {
         const rows = isUrl(path) ? listBucket(path, { ...listing, calls }, access) : listPath(path, listing);
         for await (const row of rows) {

@@ -9,7 +9,7 @@ import type { Stage } from '../stream/stage.ts';
 import { Fetcher, type Outcome, type Wanted } from './fetcher.ts';
 import { fileRows } from './filerows.ts';
 import type { Mirror } from './mirror.ts';
-import { openSource, type Store } from './store.ts';
+import { accessOf, openSource, type Store } from './store.ts';
 
 export interface FetchOptions {
   jobs: number;
@@ -38,16 +38,11 @@ const WINDOW = 8;
 
 /** Fetches what rows of standard input name. What cannot be had is rejected, and the rest goes on. */
 export async function* fetchRows(stage: Stage, mirror: Mirror, options: FetchOptions): AsyncGenerator<Brought> {
-  const { jobs, attempts } = options;
+  const { jobs } = options;
   stage.done(0);
   const stores = new Map<string, Promise<Store>>();
   const storeOf = (name: string) => {
-    const access = {
-      attempts,
-      onRetry: stage.say.bind(stage),
-      ...(options.anonymous && { anonymous: 'always' as const }),
-    };
-    if (!stores.has(name)) stores.set(name, openSource(name, access));
+    if (!stores.has(name)) stores.set(name, openSource(name, accessOf(stage, options)));
     return stores.get(name)!;
   };
   const fetcher = new Fetcher(stage, mirror, storeOf);

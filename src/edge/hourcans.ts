@@ -73,7 +73,7 @@ export class HourPacker {
    * Finishes what an interrupted run left: posts that lie in a can already are removed, and cans that
    * wait are given again. Must come to its end before anything is packed, or posts would be packed twice.
    */
-  async recover(): Promise<CanRow[]> {
+  recover(): CanRow[] {
     this.#outgoing.cleanBuilding();
     const rows: CanRow[] = [];
     // Which posts a damaged can holds, nobody knows: those of its group stay until a person has looked.
@@ -83,13 +83,13 @@ export class HourPacker {
       this.#report.finding(can, `${reason}; the posts of ${folder} stay until it is mended`);
     };
     for (const { folder, manifest } of leftCans(this.#outgoing, this.#report, damaged)) {
-      await this.#finishPosts(manifest);
+      this.#finishPosts(manifest);
       if (folder.state !== 'held') rows.push(canRow(folder, manifest));
     }
     return rows;
   }
 
-  async #finishPosts(manifest: Manifest): Promise<void> {
+  #finishPosts(manifest: Manifest): void {
     const touched = new Set<string>();
     for (const { file, bytes, sha256: digest } of manifest.posts) {
       const [folder = '', name = '', ...more] = file.split('/');

@@ -60,28 +60,20 @@ export async function* packCans<O>(
   nameOf: (files: CanFile[]) => string = () => '',
 ): AsyncGenerator<BuiltCan<O>> {
   let writer: CanWriter<O> | undefined;
+  const finish = (whole: CanWriter<O>) => {
+    writer = undefined;
+    return whole.finish(nameOf);
+  };
   try {
     for await (const { group, batches, last } of pressed) {
       for (const batch of batches) {
-        if (writer && (writer.group !== group || !writer.fits(batch, maxBytes))) {
-          const full: CanWriter<O> = writer;
-          writer = undefined;
-          yield await full.finish(nameOf);
-        }
+        if (writer && (writer.group !== group || !writer.fits(batch, maxBytes))) yield await finish(writer);
         writer ??= await CanWriter.create<O>(building, group, begin(group));
         await writer.append(batch);
       }
-      if (writer && last) {
-        const whole: CanWriter<O> = writer;
-        writer = undefined;
-        yield await whole.finish(nameOf);
-      }
+      if (writer && last) yield await finish(writer);
     }
-    if (writer) {
-      const whole = writer;
-      writer = undefined;
-      yield await whole.finish(nameOf);
-    }
+    if (writer) yield await finish(writer);
   } finally {
     await writer?.abandon();
   }

@@ -28,7 +28,7 @@ export async function packSpool(
   outgoing.dedicate({ host: settings.host, class: 'as-received' });
   const packer = new HourPacker(outgoing, spool, { ...settings, maxPost: stage.maxLine }, stage, crew);
   try {
-    await giveCans(stage, await packer.recover());
+    await giveCans(stage, packer.recover());
     await giveCans(stage, packer.pack(groupPosts(stage, spool)));
   } catch (error) {
     outgoing.cleanBuilding(true);

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { isUrl, storePlace } from '../record/storeurls.ts';
 import { UsageError } from '../stream/errors.ts';
+import type { Stage } from '../stream/stage.ts';
 import type { Purpose } from './outgoing.ts';
 
 /** A local file with the digests that its copy in the store must have. */
@@ -118,6 +119,14 @@ export async function openMirror(spec: string, options: MirrorOptions): Promise<
   const name = storeName(spec);
   if (!name.startsWith('s3://')) return new (await import('./store-folder.ts')).FolderStore(name, true);
   return new (await import('./store-s3-mirror.ts')).S3Mirror(name, options);
+}
+
+/** How a store is read, by the options of a verb; what is tried again is said. */
+export function accessOf(
+  stage: Pick<Stage, 'say'>,
+  { attempts, anonymous }: { attempts: number; anonymous: boolean },
+): StoreOptions {
+  return { attempts, onRetry: stage.say.bind(stage), ...(anonymous && { anonymous: 'always' }) };
 }
 
 /** Opens a store to read from: also one on the web, and one that is open to everybody. */

@@ -2,7 +2,7 @@
 // instead: a clear error, and a second run that completes.
 import type { Test } from 'tap';
 import { chosenOf, count, EVERY_FAILURE, ONLY, places, random, tracedTest, WHOLE } from './campaign.ts';
-import { sample, spread } from './place.ts';
+import { type Place, sample, spread } from './place.ts';
 import { errorsOf, type Point, pointsOf, tell } from './points.ts';
 import { fakeRemote, realRemote } from './remotes.ts';
 import { archive, bucket, generations, hourly, hourlyTo, type Stock, strays } from './scenarios.ts';
@@ -42,6 +42,27 @@ interface Tries {
   always?: readonly RegExp[];
 }
 
+/** Breaks a run in each of these ways. @returns in how many it came so far */
+async function tryEach<T>(
+  t: Test,
+  all: Place[],
+  ways: T[],
+  nameOf: (way: T) => string,
+  faultsOf: (place: Place, way: T) => Promise<string[] | 'not reached'>,
+): Promise<number> {
+  let broken = 0;
+  let losses = 0;
+  await spread(all, ways, async (place, way) => {
+    const faults = await faultsOf(place, way);
+    if (faults === 'not reached') return void t.comment(`not reached: ${nameOf(way)}`);
+    broken++;
+    losses += faults.length;
+    t.same(faults, [], nameOf(way));
+  });
+  count('losses', losses);
+  return broken;
+}
+
 async function killAll(
   t: Test,
   stock: Stock,
@@ -51,17 +72,8 @@ async function killAll(
   const changing = points.filter((point) => point.does !== 'reads' && meant(point));
   const known = changing.filter((point) => always.some((form) => form.test(tell(point))));
   const chosen = [...new Set([...(ONLY === undefined ? known : []), ...chosenOf(changing, WHOLE ? whole : few, tell)])];
-  let killed = 0;
-  let losses = 0;
-  await spread(all, chosen, async (place, point) => {
-    const faults = await kill(place, scenario, point);
-    if (faults === 'not reached') return void t.comment(`not reached: ${tell(point)}`);
-    killed++;
-    losses += faults.length;
-    t.same(faults, [], tell(point));
-  });
+  const killed = await tryEach(t, all, chosen, tell, (place, point) => kill(place, scenario, point));
   count('kill_points', killed);
-  count('losses', losses);
   t.ok(killed >= chosen.length * 0.9, `killed at ${killed} of ${changing.length} points`);
 }
 
@@ -104,17 +116,10 @@ async function failAll(t: Test, stock: Stock, few: number, verbs?: readonly stri
   const nameOf = ({ point, error }: { point: Point; error: string }) => `${error}: ${tell(point)}`;
   const known = trials.filter((trial) => ONLY === undefined && ONCE_SILENT.test(nameOf(trial)));
   const chosen = [...new Set([...known, ...chosenOf(trials, WHOLE ? EVERY : few, nameOf)])];
-  let failed = 0;
-  let losses = 0;
-  await spread(all, chosen, async (place, trial) => {
-    const faults = await fail(place, scenario, trial.point, trial.error);
-    if (faults === 'not reached') return void t.comment(`not reached: ${nameOf(trial)}`);
-    failed++;
-    losses += faults.length;
-    t.same(faults, [], nameOf(trial));
-  });
+  const failed = await tryEach(t, all, chosen, nameOf, (place, { point, error }) =>
+    fail(place, scenario, point, error),
+  );
   count('failures', failed);
-  count('losses', losses);
   t.ok(failed >= chosen.length * 0.9, `${failed} failures at ${points.length} points`);
 }
 

@@ -36,7 +36,7 @@ export const MUTANTS = {
   'the move to ready is not fsynced': [
     ['edge/outgoing.ts', 'fsyncFolder(this.folder(to));\n    fsyncFolder(this.folder(from));', ''],
   ],
-  'posts of a can that was ready are not looked for': [['edge/hourcans.ts', 'await this.#finishPosts(manifest);', '']],
+  'posts of a can that was ready are not looked for': [['edge/hourcans.ts', 'this.#finishPosts(manifest);', '']],
   'a can is sent before it is in the store': [
     ['edge/sender.ts', 'const rotten =', "if (state === 'ready') folder.move('sent');\n  const rotten ="],
     ['edge/sender.ts', "folder.move('sent');\n    folder.outgoing.noteUpload();", ''],
