@@ -37,7 +37,8 @@ export async function packRows(
     const zone = sanitised === undefined ? 'unsanitised' : 'sanitised';
     outgoing.dedicate({ class: zone });
     const whole = end?.rows === came ? (end.whole ?? []) : [];
-    await giveCans(stage, packer.pack({ ...settings, class: zone, sanitised, whole, leftOut: end?.left_out ?? {} }));
+    const read = { whole, leftOut: end?.left_out ?? {}, part: end?.part === true };
+    await giveCans(stage, packer.pack({ ...settings, class: zone, sanitised, ...read }));
   } finally {
     packer.abandon();
     await giveCans(stage, [...packer.left()]); // also where nothing new could be made

@@ -41,6 +41,8 @@ export interface RowPackOptions extends PressOptions {
   /** Buckets (`YYYY-MM-DD`) that were read whole, and measurements of a bucket that a rule left out. */
   whole: readonly string[];
   leftOut: Readonly<Record<string, number>>;
+  /** Measurements were selected, so that no group is known to be all of its bucket. */
+  part: boolean;
 }
 
 interface Group {
@@ -175,7 +177,8 @@ export class RowPacker {
     // Only now it is known which cans make the generation.
     const cans = manifests.map(({ can }) => can);
     const id = createHash('sha256').update(cans.join('\n')).digest('hex').slice(0, 16);
-    const generation: Generation = { id, cans, made: this.#made, bucket: this.#bucketOf(key, group) };
+    const bucket = options.part ? null : this.#bucketOf(key, group);
+    const generation: Generation = { id, cans, made: this.#made, bucket };
     if (generation.bucket !== null && options.whole.includes(generation.bucket))
       generation.whole = this.#wholeBucket(group.day, options.leftOut[generation.bucket] ?? 0);
     yield* this.left((of, can) => of === key && !cans.includes(can));

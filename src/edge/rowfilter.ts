@@ -23,6 +23,18 @@ export interface RowFilter {
   end?(): object;
   /** No message may quote what a row holds. */
   discreet?: boolean;
+  /** Where only some of the rows go on: where those go. The end row then tells of a part. */
+  into?: RowsInto;
+}
+
+/** Takes rows that were selected. */
+export interface RowsInto {
+  /** @param document good until the promise is kept */
+  add(row: MeasurementRow, document: Buffer): Promise<void>;
+  /** After the last row, and before the end row. */
+  end(): Promise<void>;
+  /** Whether what comes out are measurement rows, which an end row may close. */
+  isRows: boolean;
 }
 
 /**
@@ -57,24 +69,27 @@ export async function filterRows(stage: Stage, filter: RowFilter): Promise<void>
       stage.reject(reject, opened ? rowOf(bytes, opened) : bytes);
       continue;
     }
-    if (row && document) await emit(stage, row, document);
+    if (row && document) await emit(stage, row, document, filter.into);
     else if (row) {
       stage.tally('left_out');
-      if (row.bucket_date !== null) leftOut[row.bucket_date] = (leftOut[row.bucket_date] ?? 0) + 1;
+      if (!filter.into && row.bucket_date !== null) leftOut[row.bucket_date] = (leftOut[row.bucket_date] ?? 0) + 1;
     }
   }
-  if (!end) return;
+  await filter.into?.end();
+  if (!end || filter.into?.isRows === false) return;
   if (end.rows !== came) stage.say(`the end row tells of ${end.rows} rows, ${came} came: a filter stands in between?`);
   const { kind: _, cannery: __, rows, rejected, whole, left_out, ...rest } = end as EndRow & { cannery?: string };
   const more: Partial<EndRow> = { ...rest, ...filter.end?.() };
   // Where rows went missing on the way, nobody can say any more that a bucket is whole.
-  if (whole && rows === came) more.whole = whole;
+  if (whole && rows === came && !filter.into) more.whole = whole;
+  if (filter.into) more.part = true;
   for (const [bucket, count] of Object.entries(left_out ?? {})) leftOut[bucket] = (leftOut[bucket] ?? 0) + count;
   if (Object.keys(leftOut).length > 0) more.left_out = leftOut;
   await stage.emit(endRow(stage.counts.out!, rejected + stage.counts.rejected!, more));
 }
 
-function emit(stage: Stage, row: MeasurementRow, document: Buffer[]): Promise<void> {
+function emit(stage: Stage, row: MeasurementRow, document: Buffer[], into?: RowsInto): Promise<void> {
   const [first, ...others] = document;
+  if (into) return into.add(row, first!);
   return stage.emit(...measurementRow(row, first!), ...others);
 }

@@ -51,6 +51,8 @@ export interface JsonLimits {
    */
   names?: readonly string[];
   first?: number;
+  /** Record so many items of a list. @default all */
+  items?: number;
 }
 
 /** Names that are asked for are short; a longer one is none of them, also before its escapes are read. */
@@ -198,7 +200,7 @@ export function readExactly(bytes: Buffer, limits: JsonLimits): Document {
         else value.items = [];
       }
       if (within?.members) record(limits, within.members, { key, keyStart, value }, depth === 1);
-      else within?.items?.push(value);
+      else if (within?.items && isRecorded(limits, within.items)) within.items.push(value);
     }
     if (opened) {
       const end = c === 0x7b ? OBJECT_END : ARRAY_END;
@@ -227,6 +229,10 @@ export function readExactly(bytes: Buffer, limits: JsonLimits): Document {
       if (value) value.end = at;
     }
   }
+}
+
+function isRecorded({ items = Number.POSITIVE_INFINITY }: JsonLimits, list: Value[]): boolean {
+  return list.length < items;
 }
 
 /** A name is decoded only where it may be recorded. */
@@ -337,8 +343,9 @@ function fromTokens(bytes: Buffer, tokens: Uint32Array, limits: JsonLimits): Val
     }
     open[depth] = value;
     const within = open[depth - 1];
-    if (within?.items) within.items.push(value);
-    else if (within?.members) {
+    if (within?.items) {
+      if (isRecorded(limits, within.items)) within.items.push(value);
+    } else if (within?.members) {
       const to = bytes.lastIndexOf(QUOTE, value.start - 1) + 1;
       const key = mayBeRecorded(limits, within.members, to - keyStart) ? keyOf(bytes, keyStart, to) : '';
       record(limits, within.members, { key, keyStart, value }, depth === 1);

@@ -27,6 +27,8 @@ export interface EndRow {
   whole?: string[];
   /** Bucket → measurements that a rule left out. */
   left_out?: Record<string, number>;
+  /** What came are some of the measurements, or parts of them: what is made of it takes nobody's place. */
+  part?: true;
 }
 
 export interface FileRow {
@@ -170,11 +172,12 @@ function parseEnd(bytes: Buffer, row: Value): EndRow | OtherRow {
   const end = JSON.parse(bytes.toString('utf8', row.start, row.end)) as EndRow;
   const isCount = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
   if (!isCount(end.rows) || !isCount(end.rejected)) throw new Error('an end row has counts of rows and rejected');
-  const { whole = [], left_out = {} } = end;
+  const { whole = [], left_out = {}, part } = end;
   if (!Array.isArray(whole) || !whole.every((bucket) => typeof bucket === 'string'))
     throw new Error('whole is a list of buckets');
   if (typeof left_out !== 'object' || left_out === null || !Object.values(left_out).every(isCount))
     throw new Error('left_out tells a count for each bucket');
+  if (part !== undefined && part !== true) throw new Error('part is true or not there');
   return { ...end, kind: 'end' };
 }
 

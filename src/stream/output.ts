@@ -48,6 +48,12 @@ export class Output {
     await this.#settle();
   }
 
+  /** Writes bytes as they are. Resolves when the next may come. */
+  async piece(piece: Buffer | string): Promise<void> {
+    this.#push(piece);
+    await this.#settle();
+  }
+
   async #settle(): Promise<void> {
     if (this.#error) throw this.#error;
     if (this.#held >= FLUSH_AT) await this.flush();

@@ -158,6 +158,11 @@ export class Stage {
     await this.#out.receipt(row);
   }
 
+  /** Bytes to stdout that are no row: the heading of a table, or a table that is not made of lines. */
+  async bytes(piece: Buffer | string): Promise<void> {
+    await this.#out.piece(piece);
+  }
+
   /** Hands the rows to the next stage now, where it should start on them at once. */
   flush(): Promise<void> {
     return this.#out.flush();

@@ -1,0 +1,80 @@
+// The files that a verb was given, opened one after the other, each measurement once.
+import { statSync } from 'node:fs';
+import { eraOf, TwoLayouts } from '../record/twolayouts.ts';
+import { UsageError } from '../stream/errors.ts';
+import type { Stage } from '../stream/stage.ts';
+import { bytes, number, type OptionSpec } from '../stream/verb.ts';
+import { DocumentReader, FORMATS, type Format, type OpenedDocument } from './documents.ts';
+import type { WholeBuckets } from './wholebuckets.ts';
+
+const format: OptionSpec<Format> = {
+  flags: '--format <name>',
+  text: `what the input is: ${FORMATS.join(', ')}`,
+  parse: (given) => {
+    const known = FORMATS.find((name) => name === given);
+    if (!known) throw new UsageError(`--format: one of ${FORMATS.join(', ')}, not '${given}'`);
+    return known;
+  },
+  initial: 'auto',
+  shown: 'auto',
+};
+
+/** The options of a verb that opens files, declared once. */
+export const OPENING = {
+  format,
+  maxDepth: number('--max-depth <levels>', 'deepest nesting of a document', 500, 1, 100_000),
+  maxInflated: bytes('--max-inflated <bytes>', 'most that one file may inflate to', 100_000_000_000),
+};
+
+export interface OpeningOptions {
+  format: Format;
+  maxDepth: number;
+  maxInflated: number;
+}
+
+/**
+ * Documents of files, `-` being standard input. What both layouts of the bucket have comes from one alone, which is
+ * told at the end.
+ * @param buckets told of every file
+ */
+export async function* documentsOf(
+  stage: Stage,
+  files: Iterable<string> | AsyncIterable<string>,
+  { format, maxDepth, maxInflated }: OpeningOptions,
+  buckets?: WholeBuckets,
+): AsyncGenerator<OpenedDocument> {
+  const reader = new DocumentReader(stage, { maxLine: stage.maxLine, maxDepth, maxInflated });
+  const layouts = new TwoLayouts();
+  for await (const file of files) {
+    if (file === '-') {
+      yield* reader.bytes(process.stdin, null, format);
+      continue;
+    }
+    stage.refuseRejects(file);
+    buckets?.took(file);
+    const era = eraOf(file);
+    for await (const opened of reader.file(file, format))
+      if (!era || layouts.isNew(era, opened.document)) yield opened;
+    if (reader.broken) buckets?.failed(file);
+    reader.broken = false;
+  }
+  if (layouts.doubles === 0) return;
+  stage.tally('doubles', layouts.doubles);
+  stage.say(
+    `passed over ${layouts.doubles} of 20 and 21 October 2020 that had come from the other layout of the bucket`,
+  );
+}
+
+/** Bytes of files in all, for the progress bar. */
+export function sizeOf(files: string[]): number {
+  return files.reduce((sum, file) => sum + sizeOrNone(file), 0);
+}
+
+/** What is wrong with a file is said when it is read. */
+function sizeOrNone(file: string): number {
+  try {
+    return statSync(file).size;
+  } catch {
+    return 0;
+  }
+}
