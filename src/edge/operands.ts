@@ -53,8 +53,7 @@ export async function* documentsOf(
     stage.refuseRejects(file);
     buckets?.took(file);
     const era = eraOf(file);
-    for await (const opened of reader.file(file, format))
-      if (!era || layouts.isNew(era, opened.document)) yield opened;
+    for await (const opened of reader.file(file, format)) if (!era || layouts.isNew(era, opened.document)) yield opened;
     if (reader.broken) buckets?.failed(file);
     reader.broken = false;
   }

@@ -1,4 +1,5 @@
 // A stage between `cat` and `postcan`: measurement rows in, the same rows changed out, and the end row passed on.
+import type { Field, Fields } from '../record/fields.ts';
 import { JsonError } from '../record/json.ts';
 import {
   type EndRow,
@@ -29,8 +30,13 @@ export interface RowFilter {
 
 /** Takes rows that were selected. */
 export interface RowsInto {
-  /** @param document good until the promise is kept */
-  add(row: MeasurementRow, document: Buffer): Promise<void>;
+  /** What it would like to be read of each document already. */
+  wants?: readonly Field[];
+  /**
+   * @param document good until the promise is kept
+   * @param fields of the document, where they were read already
+   */
+  add(row: MeasurementRow, document: Buffer, fields?: Fields): Promise<void>;
   /** After the last row, and before the end row. */
   end(): Promise<void>;
   /** Whether what comes out are measurement rows, which an end row may close. */

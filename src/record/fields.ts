@@ -1,6 +1,6 @@
 // What a measurement tells, by name: the usual fields under short names of one form, any other member by its path.
 import { member, readJson, stringOf, type Value } from './json.ts';
-import { ROW_DEPTH, type MeasurementRow } from './rows.ts';
+import { type MeasurementRow, ROW_DEPTH } from './rows.ts';
 import { canonicalTest } from './testnames.ts';
 import { ooniTime } from './times.ts';
 

@@ -229,7 +229,8 @@ class Parser {
       case 'version':
         return ordered(operator, (cell) => compareVersions(textOfCell(cell), text));
       case 'time': {
-        const span = spanOf(text) ?? refuse('a day (2024-02-01), an hour (2024-02-01T10) or a time (2024-02-01T10:00:00)');
+        const span =
+          spanOf(text) ?? refuse('a day (2024-02-01), an hour (2024-02-01T10) or a time (2024-02-01T10:00:00)');
         const place = (time: number) => (time < span.from ? -1 : time >= span.to ? 1 : 0);
         return ordered(operator, (cell) => (cell instanceof Moment ? place(cell.time) : undefined));
       }

@@ -1,0 +1,53 @@
+import { isatty } from 'node:tty';
+import { untilInterrupted } from '../edge/interrupt.ts';
+import { NewPlace } from '../edge/newfile.ts';
+import { documentsOf, OPENING, sizeOf } from '../edge/operands.ts';
+import { Sample } from '../edge/sample.ts';
+import { rowsOut, selectDocuments, selectRows } from '../edge/selection.ts';
+import { SELECT, whereOf } from '../edge/selectoptions.ts';
+import { OneTable, PartitionedTable } from '../edge/tables.ts';
+import { columnOf, DEFAULT_FIELDS } from '../record/fields.ts';
+import { UsageError } from '../stream/errors.ts';
+import { verb } from '../stream/verb.ts';
+
+export default verb({
+  summary: 'select measurements and their fields, as rows or as a table',
+  operands: '[FILE...|-]',
+  options: { ...SELECT, ...OPENING },
+  async run(stage, operands, options) {
+    const { to, out, partition, sample, seed, guard, dropBodies, keepHash, end } = options;
+    const needs = (given: boolean, name: string, wanted: boolean, other: string) => {
+      if (given && !wanted) throw new UsageError(`${name} goes with ${other}`);
+    };
+    needs(options.fields.length > 0, '--fields', to !== undefined, '--to csv, jsonl or parquet');
+    needs(out !== undefined, '--out', to !== undefined, '--to csv, jsonl or parquet');
+    needs(partition.length > 0, '--partition', out !== undefined, '--out, which names a folder then');
+    needs(keepHash, '--keep-hash', dropBodies, '--drop-bodies');
+    needs(seed !== undefined, '--seed', sample > 0, '--sample');
+    needs(end, '--end', to === undefined && operands.length > 0, 'files, and without --to');
+    needs(!guard, '--no-guard', to === 'csv', '--to csv');
+    if (to === 'parquet' && out === undefined && isatty(1))
+      throw new UsageError('parquet is no text: give --out FILE, or a pipe');
+    const where = options.where.map((text) => whereOf(text, options.anyName));
+    const fields = options.fields.length > 0 ? options.fields : DEFAULT_FIELDS.map(columnOf);
+    const place = out === undefined ? undefined : new NewPlace(out, partition.length > 0);
+    await untilInterrupted(
+      () => place?.abandon(),
+      async () => {
+        try {
+          let into = rowsOut(stage);
+          const table = to && { kind: to, fields, guard };
+          if (table && place && partition.length > 0) into = new PartitionedTable(stage, table, partition, place);
+          else if (table) into = new OneTable(stage, table, place);
+          if (sample > 0) into = new Sample(sample, seed ?? 0, into);
+          const selection = { where, bodies: keepHash ? 'hash' : dropBodies ? 'drop' : 'keep' } as const;
+          if (operands.length === 0) return await selectRows(stage, selection, into);
+          stage.expect(sizeOf(operands));
+          await selectDocuments(stage, documentsOf(stage, operands, options), selection, into, end);
+        } finally {
+          place?.abandon();
+        }
+      },
+    );
+  },
+});

@@ -1,0 +1,96 @@
+// The options of `select`, and what they mean.
+import { columnOf, type Field } from '../record/fields.ts';
+import { PARTITIONS, type Partition, partitionBy } from '../record/partitions.ts';
+import { parseWhere, type Where, WhereError } from '../record/where.ts';
+import { UsageError } from '../stream/errors.ts';
+import { flag, list, number, type OptionSpec, text } from '../stream/verb.ts';
+import { TABLES, type TableKind } from './tables.ts';
+
+const where: OptionSpec<string[]> = {
+  flags: '--where <expression>',
+  text: 'only measurements of which this holds, as "cc = IT and time >= 2024-02-01"',
+  parse: (given, before) => [...before, given],
+  initial: [],
+};
+
+const to: OptionSpec<TableKind | undefined> = {
+  flags: '--to <format>',
+  text: `a table in the place of rows: ${TABLES.join(', ')}`,
+  parse: (given) => {
+    const known = TABLES.find((name) => name === given);
+    if (!known) throw new UsageError(`--to: one of ${TABLES.join(', ')}, not '${given}'`);
+    return known;
+  },
+  initial: undefined,
+};
+
+/** Names, separated by commas, of which none may come twice. */
+function distinct<T>(
+  flags: string,
+  help: string,
+  of: (name: string) => T,
+  nameOf: (one: T) => string,
+): OptionSpec<T[]> {
+  const names = list(flags, help);
+  const parse = (given: string, before: T[]) => {
+    const all = [...before, ...names.parse(given, []).map(of)];
+    const twice = all.find((one, i) => all.findIndex((other) => nameOf(other) === nameOf(one)) < i);
+    if (twice) throw new UsageError(`${flags.split(' ')[0]}: '${nameOf(twice)}' comes twice`);
+    return all;
+  };
+  return { flags, text: help, parse, initial: [] };
+}
+
+function fieldNamed(name: string): Field {
+  try {
+    return columnOf(name);
+  } catch (error) {
+    throw new UsageError(`--fields: ${(error as Error).message}`);
+  }
+}
+
+function partitionNamed(name: string): Partition {
+  const by = PARTITIONS.find((known) => known === name);
+  if (!by) throw new UsageError(`--partition: of ${PARTITIONS.join(', ')}, not '${name}'`);
+  return partitionBy(by);
+}
+
+export const SELECT = {
+  where,
+  anyName: flag('--any-name', 'in --where: take countries, tests and fields that nobody knows'),
+  fields: distinct(
+    '--fields <names>',
+    'of a table: its columns, as cc,asn,test_keys.blocking',
+    fieldNamed,
+    ({ name }) => name,
+  ),
+  to,
+  out: text('--out <path>', 'a new file for the table, or with --partition a new folder'),
+  partition: distinct(
+    '--partition <names>',
+    `a file for each: ${PARTITIONS.join(', ')}`,
+    partitionNamed,
+    ({ by }) => by,
+  ),
+  guard: {
+    ...flag('--no-guard', 'in csv: leave texts that a spreadsheet takes for formulas as they are'),
+    initial: true,
+  },
+  dropBodies: flag('--drop-bodies', 'take the bodies of requests and responses out'),
+  keepHash: flag('--keep-hash', 'leave SHA-256 and length where a body was'),
+  sample: { ...number('--sample <n>', 'so many of the measurements, by chance', 0, 1, 1_000_000), shown: 'all' },
+  seed: { ...number('--seed <n>', 'another sample', 0, 0, 2 ** 32), initial: undefined, shown: '0' } as OptionSpec<
+    number | undefined
+  >,
+  end: flag('--end', 'close rows of files with an end row, for postcan --rows'),
+};
+
+/** @throws UsageError */
+export function whereOf(expression: string, anyName: boolean): Where {
+  try {
+    return parseWhere(expression, anyName);
+  } catch (error) {
+    if (error instanceof WhereError) throw new UsageError(`--where: ${error.message}`);
+    throw error;
+  }
+}
