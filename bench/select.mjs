@@ -1,6 +1,6 @@
 // What choosing fields of a can costs, against zcat and jq.
 //   node bench/spool.mjs --to DIR && node bench/select.mjs DIR [ROUNDS]
-// Both read the same file, one gzip stream of measurements; both may use every core.
+// Both read the same file, the lines of all cans of the spool; both may use every core.
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -12,8 +12,13 @@ const cwd = resolve(dir);
 const cannery = `node ${resolve('bin/cannery')}`;
 const file = 'select.jsonl.gz';
 if (!existsSync(`${cwd}/${file}`)) {
-  const line = `${cannery} ls incoming | ${cannery} cat --raw | gzip -5 > ${file}`;
-  execFileSync('bash', ['-o', 'pipefail', '-c', line], { cwd });
+  const lines = [
+    'mkdir packed && cp -rl incoming packed/incoming && cd packed',
+    `${cannery} ls incoming | ${cannery} postcan --spool incoming --to outgoing --host n0 > rows`,
+    `cat outgoing/ready/*/*.jsonl.gz > ../${file}`,
+    'cd .. && rm -r packed',
+  ];
+  execFileSync('bash', ['-o', 'pipefail', '-e', '-c', lines.join('\n')], { cwd });
 }
 
 const of = (name, line) => ({ name, line, cwd });
@@ -37,7 +42,10 @@ await contest(
   [
     of('zcat | jq -r @csv', `zcat ${file} | jq -r '[${paths(TEN)}] | @csv' > select.jq`),
     of('cannery select --to csv', `${cannery} select ${file} --fields ${TEN} --to csv > select.csv`),
-    of('cannery select --to parquet', `rm -f t.parquet; ${cannery} select ${file} --fields ${TEN} --to parquet --out t.parquet`),
+    of(
+      'cannery select --to parquet',
+      `rm -f t.parquet; ${cannery} select ${file} --fields ${TEN} --to parquet --out t.parquet`,
+    ),
     of('zcat alone', `zcat ${file} > /dev/null`),
   ],
   Number(rounds),

@@ -19,7 +19,7 @@ export default verb({
     if (operands.length > 0) stage.expect(sizeOf(operands));
     const buckets = new WholeBuckets();
     const files = operands.length > 0 ? operands : filesOfRows(stage);
-    for await (const { provenance, document } of documentsOf(stage, files, options, buckets)) {
+    for await (const { provenance, document } of documentsOf(stage, files, options, { buckets })) {
       if (options.raw) await stage.emit(document);
       else await stage.emit(...measurementRow(provenance, document));
     }

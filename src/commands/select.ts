@@ -3,7 +3,7 @@ import { untilInterrupted } from '../edge/interrupt.ts';
 import { NewPlace } from '../edge/newfile.ts';
 import { documentsOf, OPENING, sizeOf } from '../edge/operands.ts';
 import { Sample } from '../edge/sample.ts';
-import { rowsOut, selectDocuments, selectRows } from '../edge/selection.ts';
+import { rowsOut, Selecting } from '../edge/selection.ts';
 import { SELECT, whereOf } from '../edge/selectoptions.ts';
 import { OneTable, PartitionedTable } from '../edge/tables.ts';
 import { columnOf, DEFAULT_FIELDS } from '../record/fields.ts';
@@ -41,9 +41,10 @@ export default verb({
           else if (table) into = new OneTable(stage, table, place);
           if (sample > 0) into = new Sample(sample, seed ?? 0, into);
           const selection = { where, bodies: keepHash ? 'hash' : dropBodies ? 'drop' : 'keep' } as const;
-          if (operands.length === 0) return await selectRows(stage, selection, into);
+          const selecting = new Selecting(stage, selection, into);
+          if (operands.length === 0) return await selecting.rows();
           stage.expect(sizeOf(operands));
-          await selectDocuments(stage, documentsOf(stage, operands, options), selection, into, end);
+          await selecting.documents(documentsOf(stage, operands, options, selecting), end);
         } finally {
           place?.abandon();
         }

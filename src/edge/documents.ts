@@ -1,7 +1,7 @@
 // Everything that `cat` opens, as documents one after the other. A bad one is told and the rest goes on.
 import { basename, dirname } from 'node:path';
 import { isModernReportId, trivialId } from '../record/identity.ts';
-import { type JsonError, onOneLine, readJson } from '../record/json.ts';
+import { type JsonError, type JsonLimits, onOneLine, readJson, type Value } from '../record/json.ts';
 import { dayForPath, parseKey, parsePostName, uidOfMember } from '../record/names.ts';
 import { documentFacts, FACT_NAMES, NO_LINE, readPost } from '../record/post.ts';
 import { type MeasurementRow, type Provenance, parseRow, ROW_DEPTH } from '../record/rows.ts';
@@ -22,6 +22,8 @@ export interface DocumentLimits {
   maxDepth: number;
   /** Bytes after inflating, of one file. */
   maxInflated: number;
+  /** Members that somebody will ask for: recorded as each document is validated. */
+  recorded?: Pick<JsonLimits, 'keep' | 'names' | 'items'>;
 }
 
 /** What a reader needs of the kernel. */
@@ -36,7 +38,12 @@ export interface OpenedDocument {
   provenance: Provenance;
   /** On one line. */
   document: Buffer;
+  /** The document with what was to be recorded, where that was done. */
+  value?: Value;
 }
+
+/** A document that was read. */
+type Read = Pick<OpenedDocument, 'document' | 'value'>;
 
 /** Faults of the system that belong to one file. */
 const ITS_OWN = new Set(['ENOENT', 'EACCES', 'EPERM', 'EISDIR', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'EIO']);
@@ -48,10 +55,13 @@ export class DocumentReader {
   broken = false;
   #kernel: DocumentKernel;
   #limits: DocumentLimits;
+  #recorded: JsonLimits;
 
   constructor(kernel: DocumentKernel, limits: DocumentLimits) {
     this.#kernel = kernel;
     this.#limits = limits;
+    const { maxDepth, recorded } = limits;
+    this.#recorded = { ...recorded, maxDepth, names: [...FACT_NAMES, ...(recorded?.names ?? [])] };
   }
 
   /** Documents of a file. */
@@ -143,9 +153,9 @@ export class DocumentReader {
     for await (const { number, bytes, ended } of this.#kernel.lines(source, name, 'document')) {
       if (isBlank(bytes)) continue;
       if (hint && number === 1) this.#hint(bytes.toString('latin1', 0, 20), name ?? '-');
-      let document: Buffer;
+      let read: Read;
       try {
-        document = this.#read(bytes);
+        read = this.#read(bytes);
       } catch (error) {
         const cut = ended ? '' : ', in a last line without line feed';
         this.#kernel.reject(
@@ -154,8 +164,8 @@ export class DocumentReader {
         );
         continue;
       }
-      if (isCan && document.equals(NO_LINE)) this.#kernel.tally('placeholders');
-      else yield this.#document(document, name);
+      if (isCan && read.document.equals(NO_LINE)) this.#kernel.tally('placeholders');
+      else yield this.#document(read, name);
     }
   }
 
@@ -239,7 +249,7 @@ export class DocumentReader {
     if (!found && !refused) refuse('a header without an entry');
   }
 
-  #parse(bytes: Buffer): Buffer | undefined {
+  #parse(bytes: Buffer): Read | undefined {
     try {
       return this.#read(bytes);
     } catch {
@@ -248,27 +258,29 @@ export class DocumentReader {
   }
 
   /** The document of a text, on one line. @throws Error */
-  #read(bytes: Buffer): Buffer {
+  #read(bytes: Buffer): Read {
     let doc: ReturnType<typeof readJson>;
     try {
-      doc = readJson(bytes, { maxDepth: this.#limits.maxDepth, names: [] });
+      doc = readJson(bytes, this.#recorded);
     } catch (error) {
       throw new Error(`not JSON: ${(error as JsonError).message}`);
     }
     if (doc.value.type !== 'object') throw new Error(`not an object, but ${doc.value.type}`);
-    return onOneLine(bytes, doc.value, doc.lineFeed);
+    const document = onOneLine(bytes, doc.value, doc.lineFeed);
+    // The places of members are those in the bytes that were read.
+    return doc.value.start > 0 || doc.lineFeed ? { document } : { document, value: doc.value };
   }
 
-  #document(document: Buffer, name: string | null): OpenedDocument {
-    return { provenance: { ...fromPath(name), measurement_uid: legacyUid(document) }, document };
+  #document(read: Read, name: string | null): OpenedDocument {
+    return { provenance: { ...fromPath(name), measurement_uid: legacyUid(read) }, ...read };
   }
 }
 
 /** A legacy record has the trivial id of its raw bytes; a modern line without its postcan has none. */
-function legacyUid(document: Buffer): string | null {
+function legacyUid({ document, value }: Read): string | null {
   const { report_id, measurement_start_time } = documentFacts(
     document,
-    readJson(document, { maxDepth: ROW_DEPTH, names: FACT_NAMES }).value,
+    value ?? readJson(document, { maxDepth: ROW_DEPTH, names: FACT_NAMES }).value,
   );
   return report_id !== undefined && isModernReportId(report_id)
     ? null

@@ -4,7 +4,7 @@ import { eraOf, TwoLayouts } from '../record/twolayouts.ts';
 import { UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
 import { bytes, number, type OptionSpec } from '../stream/verb.ts';
-import { DocumentReader, FORMATS, type Format, type OpenedDocument } from './documents.ts';
+import { type DocumentLimits, DocumentReader, FORMATS, type Format, type OpenedDocument } from './documents.ts';
 import type { WholeBuckets } from './wholebuckets.ts';
 
 const format: OptionSpec<Format> = {
@@ -32,18 +32,27 @@ export interface OpeningOptions {
   maxInflated: number;
 }
 
+/** What a reader of the documents will ask for besides. */
+export interface Taker {
+  /** Told of every file. */
+  buckets?: WholeBuckets;
+  recorded?: DocumentLimits['recorded'];
+}
+
 /**
  * Documents of files, `-` being standard input. What both layouts of the bucket have comes from one alone, which is
  * told at the end.
- * @param buckets told of every file
  */
 export async function* documentsOf(
   stage: Stage,
   files: Iterable<string> | AsyncIterable<string>,
   { format, maxDepth, maxInflated }: OpeningOptions,
-  buckets?: WholeBuckets,
+  { buckets, recorded }: Taker = {},
 ): AsyncGenerator<OpenedDocument> {
-  const reader = new DocumentReader(stage, { maxLine: stage.maxLine, maxDepth, maxInflated });
+  const reader = new DocumentReader(stage, {
+    ...{ maxLine: stage.maxLine, maxDepth, maxInflated },
+    ...(recorded && { recorded }),
+  });
   const layouts = new TwoLayouts();
   for await (const file of files) {
     if (file === '-') {

@@ -3,6 +3,7 @@ import { csvRow } from '../record/csv.ts';
 import { type Field, FieldReader, type Fields } from '../record/fields.ts';
 import { type Partition, partitionOf } from '../record/partitions.ts';
 import type { MeasurementRow } from '../record/rows.ts';
+import { UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
 import { FileWriter, type NewPlace } from './newfile.ts';
 import type { RowsInto } from './rowfilter.ts';
@@ -154,6 +155,7 @@ export class PartitionedTable implements RowsInto {
     this.#stage = stage;
     // Who reads such folders takes what their names say for columns.
     const fields = options.fields.filter(({ name }) => !partitions.some(({ column }) => column === name));
+    if (fields.length === 0) throw new UsageError('--partition takes all columns: give one more to --fields');
     this.#options = { ...options, fields };
     this.#partitions = partitions;
     this.wants = [...fields, ...partitions.map(({ field }) => field)];

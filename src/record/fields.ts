@@ -85,8 +85,6 @@ export const DEFAULT_FIELDS =
     ',',
   );
 
-/** Items of a list that a path may ask for. */
-export const MOST_ITEMS = 1000;
 const DEEPEST = 50;
 
 /** A usual field, or a path. @throws Error */
@@ -110,24 +108,26 @@ export function columnOf(given: string): Field {
 
 /** Reads the fields of documents: once over each, and only members that are asked for become objects. */
 export class FieldReader {
-  readonly #keep: number;
-  readonly #names: readonly string[];
-  readonly #items: number;
+  /** What is to be recorded of a document. */
+  readonly recorded: { keep: number; names: readonly string[]; items: number };
 
   constructor(fields: readonly Field[]) {
-    this.#keep = Math.max(1, ...fields.map(({ path }) => path.length));
-    this.#names = [...new Set(fields.flatMap(({ path }) => path))];
-    const counts = this.#names.filter(isIndex).map((name) => Number(name) + 1);
-    this.#items = Math.min(MOST_ITEMS, Math.max(0, ...counts));
+    const names = [...new Set(fields.flatMap(({ path }) => path))];
+    const counts = names.filter(isIndex).map((name) => Number(name) + 1);
+    const keep = Math.max(1, ...fields.map(({ path }) => path.length));
+    this.recorded = { keep, names, items: Math.max(0, ...counts) };
   }
 
-  /** @throws JsonError where the document is none */
-  read(row: MeasurementRow): Fields {
-    const limits = { maxDepth: ROW_DEPTH, keep: this.#keep, names: this.#names, items: this.#items };
-    return new Fields(row, readJson(row.document, limits).value);
+  /**
+   * @param value the document, where that was recorded already
+   * @throws JsonError where the document is none
+   */
+  read(row: MeasurementRow, value?: Value): Fields {
+    return new Fields(row, value ?? readJson(row.document, { maxDepth: ROW_DEPTH, ...this.recorded }).value);
   }
 }
 
+/** Of an item of a list: of the first thousand. */
 function isIndex(name: string): boolean {
   return /^(?:0|[1-9]\d{0,2})$/.test(name);
 }
