@@ -18,8 +18,7 @@ interface Column {
 const TYPES: Readonly<Record<Kind, Omit<SchemaElement, 'name'>>> = {
   any: { type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } },
   text: { type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } },
-  // Without the older mark: with it the writer would make JSON of JSON.
-  json: { type: 'BYTE_ARRAY', logical_type: { type: 'JSON' } },
+  json: { type: 'BYTE_ARRAY', converted_type: 'JSON', logical_type: { type: 'JSON' } },
   int: { type: 'INT64' },
   float: { type: 'DOUBLE' },
   bool: { type: 'BOOLEAN' },
@@ -68,14 +67,17 @@ export class ParquetTable implements Table {
   held = 0;
   readonly #columns: Column[];
   readonly #writer: ParquetWriter;
+  readonly #schema: SchemaElement[];
   #rows = 0;
 
   constructor(fields: readonly Field[], put: Put) {
     this.#columns = fields.map((field) => ({ field, store: STORE[field.kind], data: [] }));
-    const schema: SchemaElement[] = [
-      { name: 'root', num_children: fields.length },
-      ...fields.map(({ name, kind }): SchemaElement => ({ name, repetition_type: 'OPTIONAL', ...TYPES[kind] })),
-    ];
+    const root = { name: 'root', num_children: fields.length };
+    const elements = (typeOf: (kind: Kind) => (typeof TYPES)[Kind]) =>
+      fields.map(({ name, kind }): SchemaElement => ({ name, repetition_type: 'OPTIONAL', ...typeOf(kind) }));
+    this.#schema = [root, ...elements((kind) => TYPES[kind])];
+    // Of a column of JSON the writer would write texts as JSON once more: to it they are texts, until the file is described.
+    const schema = [root, ...elements((kind) => TYPES[kind === 'json' ? 'text' : kind])];
     this.#writer = new ParquetWriter({ writer: new Writer(put), schema, createdBy: 'cannery' });
   }
 
@@ -91,7 +93,10 @@ export class ParquetTable implements Table {
 
   async flush(): Promise<void> {
     if (this.#rows === 0) return;
-    const columnData = this.#columns.map(({ field, data }) => ({ name: field.name, data }));
+    const columnData = this.#columns.map(({ field, data }) => ({
+      ...{ name: field.name, data },
+      statistics: field.kind !== 'json',
+    }));
     await this.#writer.write({ columnData, rowGroupSize: this.#rows });
     for (const column of this.#columns) column.data = [];
     this.#rows = 0;
@@ -100,6 +105,7 @@ export class ParquetTable implements Table {
 
   async end(): Promise<void> {
     await this.flush();
+    this.#writer.schema = this.#schema;
     await this.#writer.finish();
   }
 }

@@ -30,7 +30,7 @@ export interface Table {
 }
 
 /** Bytes that wait in all tables, and files that are open. */
-const MOST_HELD = 12 * 1024 * 1024;
+const MOST_HELD = 6 * 1024 * 1024;
 const MOST_OPEN = 256;
 
 class TextTable implements Table {
