@@ -39,6 +39,7 @@ bench: build
 	@node bench/pack.mjs build/bench
 	@node bench/pipeline.mjs build/bench
 	@node bench/normalise.mjs build/bench
+	@node bench/select.mjs build/bench
 	@node bench/index-rows.mjs
 	@node bench/yaml.mjs
 
