@@ -1,9 +1,11 @@
 // Tables in Parquet: rows wait until there are enough for a row group, and a group goes out as it is written.
 
-import type { SchemaElement } from 'hyparquet';
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import { type Cell, type Field, type Fields, type Kind, type Moment, textOfCell } from '../record/fields.ts';
 import type { Put, Table } from './tables.ts';
+
+/** A column, or all of them, as the file describes it. */
+type SchemaElement = ConstructorParameters<typeof ParquetWriter>[0]['schema'][number];
 
 /** What stands for a cell in a column. */
 type Stored = string | number | bigint | boolean | null;

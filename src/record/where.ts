@@ -32,7 +32,7 @@ interface Token {
 }
 
 const SIGNS = ['!=', '!~', '<=', '>=', '=', '<', '>', '~', '(', ')', ','] as const;
-const OPERATORS: readonly string[] = SIGNS.slice(0, 8);
+const OPERATORS = ['=', '!=', '<', '<=', '>', '>=', '~', '!~'];
 const WORD = /[^\s()<>=!~,'"]+/y;
 /** Doubled, a quote stands for itself. */
 const TEXT = /'((?:[^']|'')*)'|"((?:[^"]|"")*)"/y;
