@@ -391,7 +391,7 @@ t.test('cannery-rows(5) has the members of real rows', (t) => {
   t.same(keys(...real.files), members('File rows'), 'file rows');
   const [measurement, end] = real.measured as [object, object];
   t.same(Object.keys(measurement).slice(0, 3).sort(), members('Measurement rows'), 'measurement rows');
-  t.same([...keys(end), 'sanitised', 'left_out'].sort(), members('End row'), 'end row');
+  t.same([...keys(end), 'sanitised', 'left_out', 'part'].sort(), members('End row'), 'end row');
   t.same(keys(...real.cans), members('Can rows'), 'can rows');
   t.same(keys(...real.rejects), members('Reject rows'), 'reject rows');
   t.same(keys(real.superseded), members('Superseded rows'), 'superseded rows');

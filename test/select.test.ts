@@ -75,27 +75,26 @@ t.test('a large table is written in row groups, and memory stays', async (t) => 
 
 t.test('more folders than may be open at a time', async (t) => {
   const cwd = folder(t);
-  writeFileSync(join(cwd, 'm.jsonl'), measurements(5000));
+  writeFileSync(join(cwd, 'm.jsonl'), measurements(1000));
   for (const kind of ['parquet', 'jsonl']) {
-    select(t, cwd, ['m.jsonl', '--to', kind, '--fields', 'n:int,cc', '--partition', 'cc,day', '--out', kind]);
+    select(t, cwd, ['m.jsonl', '--to', kind, '--fields', 'n:int,cc', '--partition', 'cc,month', '--out', kind]);
     const files = tree(join(cwd, kind));
     const found: number[] = [];
     for (const path of files) {
-      const [, cc, day] = new RegExp(`^cc=([A-Z]{2})/date=(2024-02-0[12])/part-\\d+\\.${kind}$`).exec(path) ?? [];
-      t.ok(day, path);
+      const [, cc] = new RegExp(`^cc=([A-Z]{2})/month=2024-02/part-\\d+\\.${kind}$`).exec(path) ?? [];
+      t.ok(cc, path);
       const part = join(cwd, kind, path);
       const inside = kind === 'parquet' ? await readBack(part) : rows(readFileSync(part, 'utf8'));
-      const isOf = (n: number) =>
-        COUNTRIES[n % COUNTRIES.length] === cc && Math.floor((n % 48) / 24) + 1 === Number(day!.slice(-1));
+      const isOf = (row: Record<string, unknown>) => COUNTRIES[Number(row.n) % COUNTRIES.length] === cc;
       t.ok(
-        inside.every((row) => Object.keys(row).join() === 'n' && isOf(Number(row.n))),
+        inside.every((row) => Object.keys(row).join() === 'n' && isOf(row)),
         path,
       );
       found.push(...inside.map(({ n }) => Number(n)));
     }
     t.same(
       found.sort((a, b) => a - b),
-      Array.from({ length: 5000 }, (_, n) => n),
+      Array.from({ length: 1000 }, (_, n) => n),
       'each once',
     );
   }
