@@ -138,6 +138,9 @@ function writeReports(place: Place, seed: number): void {
   }
 }
 
+/** All that `index` may say of them: of an old one, and of one that a broken run made of a part of the bucket. */
+const OF_GENERATIONS = /^(?:[^\n]*: (?:superseded, |the index has a later generation of it )[^\n]*\n)+$/;
+
 /** A bucket that was packed before and has changed: its new generation takes the place of the old one. */
 export function generations(): Stock {
   const index = (place: Place) => join(place.path, 'jsonl.sqlite');
@@ -162,7 +165,7 @@ export function generations(): Stock {
         isQuiet: ({ stages }) =>
           stages.every(
             ({ verb, code, err }) =>
-              code === 0 && (err === '' || (verb === 'index' && /^(?:[^\n]*: superseded, [^\n]*\n)+$/.test(err))),
+              code === 0 && (err === '' || (verb === 'index' && OF_GENERATIONS.test(err))),
           ),
         // One transaction: a group is all of the old generation or all of the new one.
         async lost(at) {
