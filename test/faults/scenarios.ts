@@ -164,8 +164,7 @@ export function generations(): Stock {
         commands: BUCKET,
         isQuiet: ({ stages }) =>
           stages.every(
-            ({ verb, code, err }) =>
-              code === 0 && (err === '' || (verb === 'index' && OF_GENERATIONS.test(err))),
+            ({ verb, code, err }) => code === 0 && (err === '' || (verb === 'index' && OF_GENERATIONS.test(err))),
           ),
         // One transaction: a group is all of the old generation or all of the new one.
         async lost(at) {
