@@ -32,12 +32,16 @@ faults: build
 fuzz: build
 	@CANNERY_FUZZ=$${CANNERY_FUZZ:-1200} bash test/run.sh --jobs=1 --timeout=0 $(wildcard test/fuzz/*.test.ts)
 
-# What things cost, against public tools side by side: a spool of 1.1 GB in build/bench, and half an hour or more.
+# What things cost, against public tools side by side: a spool of 1.1 GB in build/bench, and an hour or more.
 bench: build
 	@[ -d build/bench/incoming ] || node bench/spool.mjs --to build/bench
 	@node bench/levels.mjs build/bench
 	@node bench/pack.mjs build/bench
 	@node bench/pipeline.mjs build/bench
+	@node bench/slowputs.mjs build/bench
+	@node bench/read.mjs build/bench
+	@node bench/lookup.mjs build/bench
+	@node bench/growth.mjs build/bench
 	@node bench/normalise.mjs build/bench
 	@node bench/select.mjs build/bench
 	@node bench/index-rows.mjs

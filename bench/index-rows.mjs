@@ -1,12 +1,15 @@
 // How fast `cannery index` takes the rows of cans, and how large the index grows: makes sent cans with rows
-// of a realistic shape (57-byte uids, 60-byte report ids, inputs of test lists) and indexes them.
+// of a realistic shape (57-byte uids, 60-byte report ids, inputs of test lists) and indexes them. Then looks some of them up
+// in the program's own way, by uid and by report and input, each once, and once more when the pages are warm.
 //   node bench/index-rows.mjs [rows, default 1000000] [rows a can, default 5000]
 
 import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
 
 const rows = Number(process.argv[2] ?? 1_000_000);
 const perCan = Number(process.argv[3] ?? 5000);
@@ -18,6 +21,8 @@ writeFileSync(join(outgoing, 'outgoing.json'), JSON.stringify({ version: 1, stor
 
 const countries = ['US', 'IT', 'IR', 'BR', 'DE', 'RU', 'IN', 'TR', 'EG', 'MM'];
 const receipts = [];
+/** Some of all rows. */
+const some = [];
 for (let made = 0; made < rows; made += perCan) {
   const n = Math.min(perCan, rows - made);
   const hour = new Date(Date.UTC(2024, 1, 1) + Math.floor(receipts.length / countries.length) * 3_600_000)
@@ -41,10 +46,13 @@ for (let made = 0; made < rows; made += perCan) {
       bytes: 1,
       sha256: createHash('sha256').update(uid).digest('hex'),
     });
+    const reportId = `${hour.slice(0, 8)}T${hour.slice(8)}0000Z_webconnectivity_${cc}_64496_n1_${report}`;
+    const input = `https://www.example-${(i * 7919) % 2500}.org/path/`;
+    if (Math.random() < 1000 / rows) some.push({ uid, reportId, input });
     return JSON.stringify({
       measurement_uid: uid,
-      report_id: `${hour.slice(0, 8)}T${hour.slice(8)}0000Z_webconnectivity_${cc}_64496_n1_${report}`,
-      input: `https://www.example-${(i * 7919) % 2500}.org/path/`,
+      report_id: reportId,
+      input,
       linenum: i,
       offset: Math.floor(i / 2) * 21_000,
       length: 21_000,
@@ -86,6 +94,35 @@ const run = spawnSync(process.execPath, ['bin/cannery', 'index', db, '--stats'],
 const seconds = (performance.now() - started) / 1000;
 if (run.status !== 0) throw new Error(run.stderr.toString());
 const bytes = statSync(db).size;
+const outfile = join(dir, 'index-db.mjs');
+const entry = { resolveDir: process.cwd(), contents: "export { IndexDb } from './src/edge/index-db.ts';" };
+const bundled = await build({
+  stdin: entry,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  packages: 'external',
+  write: false,
+});
+writeFileSync(outfile, bundled.outputFiles[0].contents);
+symlinkSync(resolve('node_modules'), join(dir, 'node_modules'));
+const { IndexDb } = await import(pathToFileURL(outfile).href);
+const index = new IndexDb(db, 'read');
+const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
+/** Milliseconds of a look-up: the first of each row, and the second. */
+function timesOf(find) {
+  const rounds = [1, 2].map(() =>
+    some.map((row) => {
+      const begun = performance.now();
+      if (find(row).length === 0) throw new Error('not found');
+      return performance.now() - begun;
+    }),
+  );
+  return rounds.map((times) => Number(median(times).toFixed(3)));
+}
+const [uidMs, uidWarmMs] = timesOf(({ uid }) => index.byUid(uid));
+const [reportMs, reportWarmMs] = timesOf(({ reportId, input }) => index.byReport(reportId, input));
+index.close();
 console.log(
   JSON.stringify({
     rows,
@@ -93,6 +130,9 @@ console.log(
     seconds: Number(seconds.toFixed(2)),
     rows_per_second: Math.round(rows / seconds),
     bytes_per_row: Number((bytes / rows).toFixed(1)),
+    lookups: some.length,
+    uid_ms: [uidMs, uidWarmMs],
+    report_input_ms: [reportMs, reportWarmMs],
   }),
 );
 rmSync(dir, { recursive: true, force: true });

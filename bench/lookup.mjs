@@ -1,0 +1,105 @@
+// What one measurement costs out of a can of 20 MB, against downloading the can and inflating it up to the line.
+//   node bench/spool.mjs --to DIR && node bench/lookup.mjs DIR [LOOK-UPS, default 40]
+// Bytes read, time inside the process, and the start of the process, which a person waits for as well.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createReadStream, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import zlib from 'node:zlib';
+import Database from 'better-sqlite3';
+import { machine } from './contest.mjs';
+
+const [dir, count = '40'] = process.argv.slice(2);
+if (!dir) throw new Error('usage: node bench/lookup.mjs DIR [LOOK-UPS]');
+const work = join(resolve(dir), 'lookup');
+const cannery = resolve('bin/cannery');
+if (!existsSync(join(work, 'jsonl.sqlite'))) {
+  mkdirSync(join(work, 'incoming'), { recursive: true });
+  const largest = readdirSync(join(work, '../incoming'))
+    .filter((name) => name.endsWith('webconnectivity'))
+    .map((name) => ({ name, posts: readdirSync(join(work, '../incoming', name)).length }))
+    .sort((a, b) => b.posts - a.posts)[0].name;
+  const lines = [
+    `cp -rl ../incoming/${largest} incoming/`,
+    `node ${cannery} ls incoming | node ${cannery} postcan --spool incoming --to outgoing --host n0 |`,
+    `  node ${cannery} upload store | node ${cannery} index jsonl.sqlite | node ${cannery} clear > receipts`,
+  ];
+  execFileSync('bash', ['-o', 'pipefail', '-e', '-c', lines.join('\n')], { cwd: work, stdio: 'inherit' });
+}
+
+/** The same choice each time. */
+const chance = (
+  (state) => () =>
+    (state = (state * 1103515245 + 12345) % 2 ** 31) / 2 ** 31
+)(1);
+const index = new Database(join(work, 'jsonl.sqlite'), { readonly: true });
+const key = index.prepare('SELECT s3path FROM can ORDER BY bytes DESC LIMIT 1').pluck().get();
+const lines = index
+  .prepare('SELECT linenum, measurement_uid AS uid FROM jsonl WHERE s3path = ? ORDER BY linenum')
+  .all(key);
+const can = index.prepare('SELECT id FROM can WHERE s3path = ?').pluck().get(key);
+const place = index.prepare('SELECT * FROM member WHERE can = ? AND first_line <= ? ORDER BY first_line DESC LIMIT 1');
+const chosen = Array.from({ length: Number(count) }, () => lines[Math.floor(chance() * lines.length)]);
+const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
+
+/** Milliseconds that a line of the shell takes, the least of several tries. */
+function wall(args, input, tries = 7) {
+  const times = Array.from({ length: tries }, () => {
+    const started = performance.now();
+    const { status, stderr } = spawnSync(process.execPath, args, { cwd: work, input, maxBuffer: 1e9 });
+    if (status !== 0) throw new Error(stderr.toString());
+    return performance.now() - started;
+  });
+  return Math.min(...times);
+}
+
+/** Downloads, in pieces, and inflates as far as the line. */
+async function streamed(linenum) {
+  const started = performance.now();
+  const file = createReadStream(join(work, 'store', key), { highWaterMark: 256 * 1024 });
+  let left = linenum;
+  for await (const text of file.pipe(zlib.createGunzip({ chunkSize: 256 * 1024 }))) {
+    for (let at = text.indexOf(10); at !== -1 && left >= 0; at = text.indexOf(10, at + 1)) left--;
+    if (left < 0) break;
+  }
+  file.destroy();
+  return performance.now() - started;
+}
+
+const get = (uids) => [[cannery, 'get', '--index', 'jsonl.sqlite'], uids.map(({ uid }) => `${uid}\n`).join('')];
+const whole = [];
+for (const { linenum } of chosen) whole.push(await streamed(linenum));
+const read = chosen.map(({ linenum }) => place.get(can, linenum));
+const one = wall(...get(chosen.slice(0, 1)));
+const all = wall(...get(chosen));
+const many = lines.filter((_, n) => n % Math.max(1, Math.floor(lines.length / 1000)) === 0).slice(0, 1000);
+const thousand = wall(...get(many.toSorted(() => chance() - 0.5)), 3);
+const node = wall(['-e', '0']);
+const ms = (all - one) / (chosen.length - 1);
+console.log(
+  `lookup: ${chosen.length} of ${lines.length} lines of a can of ${(statSync(join(work, 'store', key)).size / 1e6).toFixed(1)} MB; ${machine()}`,
+);
+const figures = {
+  bytes_read: median(read.map(({ length }) => length)),
+  bytes_to_the_line: median(read.map(({ offset, length }) => offset + length)),
+  ms_inside: Number(ms.toFixed(2)),
+  ms_to_inflate_to_the_line: Number(median(whole).toFixed(1)),
+  process_ms: Math.round(one),
+  bare_node_ms: Math.round(node),
+  thousand_ms: Math.round(thousand),
+};
+const ratio = {
+  bytes: Math.round(figures.bytes_to_the_line / figures.bytes_read),
+  time: Math.round(median(whole) / ms),
+  start: Number((one / node).toFixed(2)),
+};
+console.log(`  read ${figures.bytes_read} bytes of ${figures.bytes_to_the_line} (1/${ratio.bytes})`);
+console.log(
+  `  ${figures.ms_inside} ms in the process, ${figures.ms_to_inflate_to_the_line} ms to inflate to the line (1/${ratio.time})`,
+);
+console.log(
+  `  one look-up, process and all: ${figures.process_ms} ms, bare node ${figures.bare_node_ms} ms (${ratio.start})`,
+);
+console.log(`  ${many.length} uids in no order: ${figures.thousand_ms} ms`);
+console.log(JSON.stringify({ bench: 'lookup', ...figures, ratio }));
+index.close();
+if (!process.env.KEEP) rmSync(work, { recursive: true, force: true });
