@@ -9,8 +9,9 @@ import { describeAt, Malformed, UsageError } from '../stream/errors.ts';
 import { type Line, readAll } from '../stream/lines.ts';
 import type { RejectKind } from '../stream/rejects.ts';
 import { isGzip } from './gzip.ts';
+import { isLz4 } from './lz4.ts';
 import { type Kept, parseReject } from './rejectrows.ts';
-import { type Bytes, fileBytes, inflateIfGzip, isTar, peek, peekBytes } from './source.ts';
+import { type Bytes, fileBytes, isTar, peek, peekBytes, unpacked } from './source.ts';
 import { tarMembers } from './tar.ts';
 import { CUT_OFF, type ReportKernel, type ReportLimits, yamlRecords } from './yamldocuments.ts';
 
@@ -77,7 +78,7 @@ export class DocumentReader {
   }
 
   async *#open(source: Bytes, name: string | null, format: Format): AsyncGenerator<OpenedDocument> {
-    const inflated = inflateIfGzip(this.#kernel.count(source), this.#limits.maxInflated);
+    const inflated = unpacked(this.#kernel.count(source), this.#limits.maxInflated);
     const { head, all } = await peekBytes(inflated, 512);
     const kind = format === 'auto' ? formatOf(name, head) : format;
     if (kind === 'post')
@@ -113,7 +114,8 @@ export class DocumentReader {
       const refuse = (reason: string) => this.#kernel.reject({ as: 'file', file: where, line: null, reason }, null);
       if (type === 'directory') continue;
       if (type === 'file' && isYamlName(path)) yield* this.#yaml(body, where);
-      else if (type !== 'file' || !path.endsWith('.post')) refuse(`no post, but a ${type} in a postcan`);
+      else if (type === 'file' && isJsonName(path)) yield* this.#json(body, where);
+      else if (type !== 'file' || !path.endsWith('.post')) refuse(`neither a post nor a report, but a ${type}`);
       else if (size > this.#limits.maxLine)
         refuse(`${size} bytes, over the limit of ${this.#limits.maxLine} (--max-line)`);
       else yield* this.#post(await readAll(body, this.#limits.maxLine), where, uidOfMember(path));
@@ -281,7 +283,7 @@ function fromPath(name: string | null): Provenance {
   const bucket = basename(dirname(tar ?? name ?? ''));
   if (!/^\d{4}-\d{2}-\d{2}$/.test(bucket) || dayForPath(bucket) === undefined) return NO_PROVENANCE;
   const base = basename(member ?? name!)
-    .replace(/(?:\.gz)?$/, '')
+    .replace(PACKED, '')
     .replace(/\.(?:jsonl?|njson|ya?ml(?:oo)?)$/, '');
   return { measurement_uid: null, bucket_date: bucket, report_filename: `${bucket}/${base}.json` };
 }
@@ -298,14 +300,21 @@ function keyOfPath(path: string | null): string {
 /** By magic bytes where there are any, else by name; standard input without magic is JSON lines. */
 function formatOf(name: string | null, head: Buffer): Format {
   if (isTar(head)) return 'tar';
-  const base = (name ?? '').replace(/\.gz$/, '');
+  const base = (name ?? '').replace(PACKED, '');
   if (base.endsWith('.post')) return 'post';
   if (base.endsWith('.tar')) return 'tar';
   if (base.endsWith('.rejects')) return 'rejects';
   if (parseKey(keyOfPath(name))?.kind === 'rows') throw new Malformed('rows of an index, no measurements');
   if (isYamlName(base)) return 'yaml';
-  if (isGzip(head)) throw new Malformed('gzip within gzip');
+  if (isGzip(head)) throw new Malformed('gzip within gzip or lz4');
+  if (isLz4(head)) throw new Malformed('lz4 within gzip or lz4');
   return /\.json(?:\.pretty)?$/.test(base) ? 'json' : 'jsonl';
+}
+
+const PACKED = /\.(?:gz|lz4)$/;
+
+function isJsonName(path: string): boolean {
+  return /\.(?:jsonl?|njson)$/.test(path);
 }
 
 function isYamlName(path: string): boolean {

@@ -4,6 +4,7 @@ import { pipeline, Readable } from 'node:stream';
 import zlib from 'node:zlib';
 import { Malformed } from '../stream/errors.ts';
 import { isGzip } from './gzip.ts';
+import { decodeLz4, isLz4 } from './lz4.ts';
 
 export type Bytes = AsyncIterable<Uint8Array>;
 
@@ -74,10 +75,12 @@ export async function* inflate(source: Bytes, max: number): AsyncGenerator<Buffe
   }
 }
 
-/** Inflates what begins with gzip's magic bytes, hands on anything else: names often say otherwise. */
-export async function* inflateIfGzip(source: Bytes, max: number): AsyncGenerator<Uint8Array> {
-  const { head, all } = await peekBytes(source, 2);
-  yield* isGzip(head) ? inflate(all, max) : all;
+/** Inflates what begins with the magic bytes of gzip or LZ4, hands on anything else: names often say otherwise. */
+export async function* unpacked(source: Bytes, max: number): AsyncGenerator<Uint8Array> {
+  const { head, all } = await peekBytes(source, 4);
+  if (isGzip(head)) yield* inflate(all, max);
+  else if (isLz4(head)) yield* decodeLz4(all, max);
+  else yield* all;
 }
 
 /**
