@@ -2,6 +2,7 @@
 import { deepStrictEqual } from 'node:assert';
 import { isUtf8 } from 'node:buffer';
 import { gunzipSync, gzipSync } from 'node:zlib';
+import { decodeLz4 } from '../../src/edge/lz4.ts';
 import { ByteReader, memberText } from '../../src/edge/members.ts';
 import { parseReject } from '../../src/edge/rejectrows.ts';
 import { parseRequest } from '../../src/edge/requests.ts';
@@ -30,6 +31,7 @@ import { Sanitiser } from '../../src/record/sanitise.ts';
 import { readYaml, readYamlHeader } from '../../src/record/yaml.ts';
 import { Malformed } from '../../src/stream/errors.ts';
 import { read } from '../lib.ts';
+import { lz4Frame } from '../lz4frames.ts';
 import { BRIDGES, documents, packed, posts, rejects, yamlReports } from './corpus.ts';
 import { fuzzTest, type Round } from './fuzz.ts';
 import { type Chance, HOSTILE_TEXTS, mutatedBytes, mutatedJson, mutatedTar, mutatedWithin, oneOf } from './mutate.ts';
@@ -323,6 +325,18 @@ fuzzTest('gzip and tar', async (t) => {
           Buffer.concat(pieces).equals(input.length === 0 ? input : gunzipSync(input)),
           'other text than zlib reads',
         );
+      },
+    );
+    await tryAll(
+      round,
+      (chance) => {
+        const frame = lz4Frame(oneOf(chance, tars), { blockSums: chance() < 0.3, linked: chance() < 0.7 });
+        return mutatedBytes(chance, frame, oneOf(chance, jsonl));
+      },
+      async (input) => {
+        let bytes = 0;
+        for await (const text of decodeLz4(once(input), 1e7)) bytes += text.length;
+        must(bytes <= 1e7, 'more than the limit');
       },
     );
     await tryAll(
