@@ -1,8 +1,12 @@
 import { statSync } from 'node:fs';
 import { DocumentReader, FORMATS, type Format } from '../edge/documents.ts';
 import { fileRows } from '../edge/filerows.ts';
+import { Objects } from '../edge/objects.ts';
+import { fileBytes } from '../edge/source.ts';
+import { accessOf } from '../edge/store.ts';
 import { WholeBuckets } from '../edge/wholebuckets.ts';
 import { endRow, measurementRow } from '../record/rows.ts';
+import { isUrl } from '../record/storeurls.ts';
 import { eraOf, type LayoutEra, TwoLayouts } from '../record/twolayouts.ts';
 import { UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
@@ -29,11 +33,16 @@ export default verb({
     format,
     maxDepth: number('--max-depth <levels>', 'deepest nesting of a document', 500, 1, 100_000),
     maxInflated: bytes('--max-inflated <bytes>', 'most that one file may inflate to', 100_000_000_000),
+    anonymous: flag('--anonymous', 'of S3: sign no request, whatever credentials there are'),
+    attempts: number('--attempts <n>', 'of S3: tries of one request that bring nothing', 20, 1, 1000),
   },
   async run(stage, operands, options) {
     if (options.raw && options.end) throw new UsageError('--raw has no end row: leave --end out');
     const { maxLine } = stage;
-    const reader = new DocumentReader(stage, { maxLine, maxDepth: options.maxDepth, maxInflated: options.maxInflated });
+    const { maxDepth, maxInflated } = options;
+    const objects = new Objects(accessOf(stage, options));
+    const bytesOf = (file: string) => (isUrl(file) ? objects.bytes(file) : fileBytes(file));
+    const reader = new DocumentReader(stage, { maxLine, maxDepth, maxInflated }, bytesOf);
     const layouts = new TwoLayouts();
     const write = async (
       documents: AsyncIterable<{ provenance: Parameters<typeof measurementRow>[0]; document: Buffer }>,
@@ -47,7 +56,7 @@ export default verb({
     };
     if (operands.length > 0) stage.expect(sizeOf(operands));
     const buckets = new WholeBuckets();
-    for await (const file of operands.length > 0 ? operands : filesOfRows(stage)) {
+    for await (const file of objects.begun(operands.length > 0 ? operands : filesOfRows(stage))) {
       if (file === '-') await write(reader.bytes(process.stdin, null, options.format));
       else {
         stage.refuseRejects(file);
@@ -57,6 +66,7 @@ export default verb({
         reader.broken = false;
       }
     }
+    await objects.close();
     if (layouts.doubles > 0) {
       stage.tally('doubles', layouts.doubles);
       stage.say(

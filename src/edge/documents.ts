@@ -49,15 +49,18 @@ export class DocumentReader {
   broken = false;
   #kernel: DocumentKernel;
   #limits: DocumentLimits;
+  #bytesOf: (path: string) => Bytes;
 
-  constructor(kernel: DocumentKernel, limits: DocumentLimits) {
+  /** @param bytesOf opens what is named; a file, if nothing else is said */
+  constructor(kernel: DocumentKernel, limits: DocumentLimits, bytesOf = fileBytes) {
     this.#kernel = kernel;
     this.#limits = limits;
+    this.#bytesOf = bytesOf;
   }
 
-  /** Documents of a file. */
+  /** Documents of a file, by its path. */
   file(path: string, format: Format): AsyncGenerator<OpenedDocument> {
-    return this.bytes(fileBytes(path), path, format);
+    return this.bytes(this.#bytesOf(path), path, format);
   }
 
   /**
