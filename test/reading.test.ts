@@ -147,7 +147,9 @@ t.test('objects are asked for before their turn, and held back while nobody read
     return 'pass';
   });
   const { run } = place(t, asNobody(fake, relay.endpoint));
-  const slow = await run('cannery cat --raw $(cannery ls s3://ooni | jq -r .file) | { sleep 2; head -c 1000 >/dev/null; }');
+  const slow = await run(
+    'cannery cat --raw $(cannery ls s3://ooni | jq -r .file) | { sleep 2; head -c 1000 >/dev/null; }',
+  );
   t.equal(slow.code, 0);
   t.ok(most > 1 && most <= 4, `${most} are under way while the first is read`);
   const time = (await run('test -x /usr/bin/time')).code === 0;

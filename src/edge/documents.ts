@@ -1,10 +1,9 @@
 // Everything that `cat` opens, as documents one after the other. A bad one is told and the rest goes on.
 import { basename, dirname } from 'node:path';
-import { isModernReportId, trivialId } from '../record/identity.ts';
 import { type JsonError, onOneLine, readJson } from '../record/json.ts';
 import { dayForPath, parseKey, parsePostName, uidOfMember } from '../record/names.ts';
-import { documentFacts, FACT_NAMES, NO_LINE, readPost } from '../record/post.ts';
-import { type MeasurementRow, type Provenance, parseRow, ROW_DEPTH } from '../record/rows.ts';
+import { legacyUid, NO_LINE, readPost } from '../record/post.ts';
+import { type MeasurementRow, type Provenance, parseRow } from '../record/rows.ts';
 import { describeAt, Malformed, UsageError } from '../stream/errors.ts';
 import { type Line, readAll } from '../stream/lines.ts';
 import type { RejectKind } from '../stream/rejects.ts';
@@ -267,17 +266,6 @@ export class DocumentReader {
   #document(document: Buffer, name: string | null): OpenedDocument {
     return { provenance: { ...fromPath(name), measurement_uid: legacyUid(document) }, document };
   }
-}
-
-/** A legacy record has the trivial id of its raw bytes; a modern line without its postcan has none. */
-function legacyUid(document: Buffer): string | null {
-  const { report_id, measurement_start_time } = documentFacts(
-    document,
-    readJson(document, { maxDepth: ROW_DEPTH, names: FACT_NAMES }).value,
-  );
-  return report_id !== undefined && isModernReportId(report_id)
-    ? null
-    : trivialId(document, dayForPath(measurement_start_time));
 }
 
 /** A report in a bucket folder `YYYY-MM-DD` has both of the others, also in a tar there: `TAR(MEMBER)`. */
