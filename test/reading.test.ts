@@ -1,8 +1,11 @@
 // `cat`, `get` and `index --add` straight from buckets that anybody may read, and from what was fetched of them. On our own small
 // S3, and on a real server where one runs.
 import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
+import { pack } from 'tar-stream';
 import { folder, type Ran, rows, shellAsync, tree } from './lib.ts';
 import { lz4Frame } from './lz4frames.ts';
 import { asNobody, publicBucket, publicServer } from './publicbucket.ts';
@@ -25,6 +28,16 @@ function can(n: number, lines: number, bytes: number): Buffer {
       fill: randomBytes(bytes / 2).toString('hex'),
     });
   return gzipSync(`${Array.from({ length: lines }, (_, k) => line(k)).join('\n')}\n`, { level: 1 });
+}
+
+/** A postcan as others make it. */
+async function tarOf(members: [name: string, text: string][]): Promise<Buffer> {
+  const tar = pack();
+  for (const [name, text] of members) tar.entry({ name }, text);
+  tar.finalize();
+  const pieces: Buffer[] = [];
+  for await (const piece of tar) pieces.push(piece as Buffer);
+  return gzipSync(Buffer.concat(pieces));
 }
 
 interface Place {
@@ -88,7 +101,7 @@ t.test(
     exits(t, ran, 3);
     const told = messages(ran)
       .split('\n')
-      .filter((line) => !line.includes('trying again'));
+      .filter((line) => line !== '' && !line.includes('trying again'));
     t.match(told, [
       new RegExp(`^cannery cat: s3://ooni/${changed}: changed while it was read`),
       `cannery cat: s3://ooni/${gone}: not in the store`,
@@ -179,6 +192,89 @@ t.test('old containers of the bucket', async (t) => {
   t.equal(ran.out, [0, 1, 2, 3].map(row).join(''));
 });
 
+t.test('an index of a bucket and of its mirror, and look-ups in both', async (t) => {
+  const uid = (n: number, k: number) => `20240202${String(n).padStart(2, '0')}0000.00000${k}_IT_tor_0123456789abcdef`;
+  const text = (n: number) => [0, 1, 2].map((k) => `{"report_id":"r${n}","input":"i${k}","n":${n * 10 + k}}`);
+  const objects = new Map<string, Buffer>();
+  for (const n of [0, 1, 2, 3]) {
+    objects.set(key(n), gzipSync(`${text(n).join('\n')}\n`));
+    // Others write the content anew; of the last there is no postcan.
+    const posts = text(n).map((line, k): [string, string] => [
+      `x/${uid(n, k)}.post`,
+      JSON.stringify({ content: { test_keys: {}, ...JSON.parse(line) }, format: 'json' }),
+    ]);
+    if (n < 3) objects.set(key(n).replace('.jsonl.', '.tar.'), await tarOf(posts));
+  }
+  const legacy = 'jsonl/tor/IT/20160801/00/20160801_IT_tor.l.0.jsonl.gz';
+  objects.set(legacy, gzipSync('{"measurement_start_time":"2016-08-01 10:00:00","report_id":"old","n":99}\n'));
+  const fake = await publicServer(t, 'ooni', objects);
+  const gets: string[] = [];
+  fake.meanwhile = (method, key) => {
+    if (method === 'GET' && key !== '') gets.push(key);
+    return undefined;
+  };
+  const { run } = place(t, asNobody(fake));
+  const old = (await run(`cannery cat s3://ooni/${legacy} | cut -d '"' -f 4`)).out.trim();
+  t.match(old, /^0120160801[0-9a-f]{30}$/);
+  const asked = [uid(2, 2), uid(0, 1), old, uid(2, 0), uid(0, 1), uid(1, 0), uid(2, 1)].join(' ');
+  const answers = '22,1,99,20,1,10,21';
+  const n = 'jq -r .n | paste -sd,';
+  await run('cannery ls s3://ooni --kind can | cannery fetch --to mirror');
+  for (const [name, spec] of [
+    ['s3', 's3://ooni'],
+    ['web', `${fake.endpoint}/ooni`],
+    ['disk', 'mirror'],
+    ['part', `${fake.endpoint}/ooni/raw/20240202`],
+  ] as const) {
+    gets.length = 0;
+    const added = await run(`cannery index ${name}.sqlite --add ${spec} --stats`);
+    exits(t, added, 0);
+    t.equal(stats(added).added, name === 'part' ? 4 : 5, name);
+    t.equal(gets.length, name === 'disk' ? 0 : name === 'part' ? 7 : 8, 'each file once');
+    gets.length = 0;
+    const again = await run(`cannery index ${name}.sqlite --add ${spec} --stats`);
+    t.equal(stats(again).known, name === 'part' ? 4 : 5);
+    t.equal(gets.length, 0, 'what is known is not read again');
+    if (name === 'part') continue;
+    const found = await run(`cannery get --index ${name}.sqlite ${asked} | ${n}`);
+    t.equal(found.out, `${answers}\n`, 'in the order of the questions');
+    t.equal(gets.length, name === 'disk' ? 0 : 4, 'a can is read once for all its lines');
+    const byReport = await run(`cannery get --index ${name}.sqlite --store mirror --report-id r3 --input i1 --raw`);
+    t.equal(byReport.out, `${text(3)[1]}\n`, 'and from a mirror');
+  }
+  const elsewhere = await run(`cannery get --index disk.sqlite --store ${fake.endpoint}/ooni ${uid(0, 0)} --raw`);
+  t.equal(elsewhere.out, `${text(0)[0]}\n`, 'an index of the mirror, and the bucket itself');
+
+  fake.meanwhile = (method, name) => (method === 'GET' && name === key(1) ? fault(403, 'AccessDenied') : undefined);
+  const late = key(7);
+  fake.hold('ooni', late, gzipSync('{"report_id":"late"}\n'));
+  const some = await run('cannery ls s3://ooni --test tor | cannery index some.sqlite --add - --stats');
+  exits(t, some, 3);
+  t.match(messages(some), `cannery index: s3://ooni/${key(1)}: `);
+  t.equal(stats(some).added, 5, 'one costs itself');
+  fake.meanwhile = () => undefined;
+  t.equal(
+    stats(await run('cannery index some.sqlite --add s3://ooni --stats')).added,
+    1,
+    'and comes in with the next run',
+  );
+});
+
+t.test('an index of a large mirror takes little memory', async (t) => {
+  const { cwd, run } = place(t, {});
+  const lines = (n: number) =>
+    Array.from({ length: 150_000 }, (_, k) => `{"report_id":"r${n}","input":"i${k}"}\n`).join('');
+  for (const n of [0, 1]) {
+    mkdirSync(join(cwd, 'mirror', dirname(key(n))), { recursive: true });
+    writeFileSync(join(cwd, 'mirror', key(n)), gzipSync(lines(n)));
+  }
+  if ((await run('test -x /usr/bin/time')).code !== 0)
+    return t.comment('no /usr/bin/time here: memory is not measured');
+  const ran = await run("/usr/bin/time -f '%M KB' cannery index m.sqlite --add mirror --stats");
+  const kilobytes = Number(/(\d+) KB/.exec(ran.err)?.[1]);
+  t.ok(kilobytes < 190_000, `${kilobytes} KB for ${stats(ran).lines} lines`);
+});
+
 const real = runningServer();
 t.test('a real server', { skip: real ? false : 'no S3 server is running (make servers starts one)' }, async (t) => {
   const bucket = await Bucket.make(t, real!);
@@ -197,4 +293,9 @@ t.test('a real server', { skip: real ? false : 'no S3 server is running (make se
   const lines = new Set(ran.out.split('\n'));
   for (const n of [0, 1, 3])
     for (const line of textOf([objects.get(key(n))!]).split('\n')) if (!lines.has(line)) t.fail(`${n}`);
+  const added = await run(`cannery index m.sqlite --add ${bucket.url} --stats`);
+  exits(t, added, 0);
+  t.equal(stats(added).added, 4);
+  const found = await run('cannery get --index m.sqlite --report-id 2024T_tor_IT_1_n1_r3 --raw');
+  t.equal(found.out, textOf([objects.get(key(3))!]));
 });

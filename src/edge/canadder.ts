@@ -13,8 +13,8 @@ import type { IndexDb, KnownCan } from './index-db.ts';
 import { type Listing, listPath } from './listing.ts';
 import { Objects } from './objects.ts';
 import { noStrangers } from './spool.ts';
-import { openSource, type Store, type StoreOptions, storeNameToRead } from './store.ts';
 import { StagedCan } from './stagedcan.ts';
+import { openSource, type Store, type StoreOptions, storeNameToRead } from './store.ts';
 import type { Stored } from './storedcans.ts';
 
 /** A post that nests deeper has no line of ours; of others it is read as deep as theirs. */

@@ -176,17 +176,18 @@ class StreamedCan {
     this.#kept.delete(n);
   }
 
-  /** Keeps a line, and the wanted ones behind it as far as there is room. */
+  /** Keeps a line, and of the others that are wanted as many as there is room for. */
   async #read(store: Store, key: string, n: number, sync: boolean): Promise<void> {
     await new Promise((done) => setImmediate(done)); // requests that came with this one are told meanwhile
-    const numbers = [...new Set([n, ...this.#wanted.keys()])].filter((one) => one >= n && !this.#knows(one));
+    const numbers = [...new Set([n, ...this.#wanted.keys()])].filter((one) => !this.#knows(one));
     numbers.sort((a, b) => a - b);
     let room = KEPT;
     try {
       for await (const line of linesOf(store, key, [...numbers], this.#maxLine, sync)) {
-        this.#kept.set(numbers.shift()!, line);
+        const number = numbers.shift()!;
+        if (number === n || room > 0) this.#kept.set(number, line);
         room -= line.length;
-        if (room < 0) return;
+        if (room <= 0 && this.#kept.has(n)) return;
       }
       if (numbers.length > 0) this.#end = { from: numbers[0]! };
     } catch (fault) {
