@@ -12,7 +12,8 @@ import type { Stage } from '../stream/stage.ts';
 import type { Findings } from './findings.ts';
 import { MEMBER_TEXT } from './gzip.ts';
 import { type IndexAudit, IndexDamage, type IndexedCan, type IndexedLine } from './index-audit.ts';
-import { LINES, type MemberPlace } from './index-db.ts';
+import type { MemberPlace } from './index-db.ts';
+import { LINES, type LineRow } from './linewriter.ts';
 import { ByteReader, canLines, type Member, type Piece, wholeText } from './members.ts';
 import type { IndexRow } from './outgoing.ts';
 import type { Bytes } from './source.ts';
@@ -45,12 +46,9 @@ export interface ReadOptions {
   alone?: boolean;
 }
 
-/** A row that a line gets in a new index. */
-export type MadeRow = Omit<IndexRow, 'offset' | 'length'>;
-
 /** Takes the rows of a can, in order. */
 export interface RowSink {
-  row(row: MadeRow): void;
+  row(row: LineRow): void;
   /** Lines from this one on turned out not to be whole. */
   drop(from: number): void;
 }
@@ -339,7 +337,7 @@ class CanLines {
         found.line('row', key, linenum, 'its row does not tell whether its post can be read');
     } else if (options.alone && !unreadable) uid ??= legacyUid(line);
     const { report_id, input } = unreadable || !facts.keys ? NO_KEYS : facts.keys;
-    const made: MadeRow = { measurement_uid: uid, report_id, input, linenum, hash: facts.hash };
+    const made: LineRow = { measurement_uid: uid, report_id, input, linenum, hash: facts.hash };
     if (unreadable) made.unreadable = true;
     if (there) beside.compare(made, this.#current?.member.offset ?? 0, there);
     sink?.row(made);
@@ -525,7 +523,7 @@ class RowsBeside {
     return undefined;
   }
 
-  compare(row: MadeRow, offset: number, there: IndexRow): void {
+  compare(row: LineRow, offset: number, there: IndexRow): void {
     const names = ['measurement_uid', 'report_id', 'input', 'linenum', 'hash', 'unreadable'] as const;
     const differs = names.find((name) => row[name] !== there[name]) ?? (there.offset === offset ? undefined : 'offset');
     if (differs !== undefined) this.fault ??= `row ${row.linenum}: its ${differs} is not the line's`;

@@ -5,7 +5,8 @@ import type { Removed } from '../record/removed.ts';
 import { describeAt, Malformed } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
 import { isGzip } from './gzip.ts';
-import { type Bytes, fileBytes, inflate, isTar, peekBytes } from './source.ts';
+import { inflate } from './inflate.ts';
+import { type Bytes, fileBytes, isTar, peekBytes } from './source.ts';
 import { tarMembers } from './tar.ts';
 
 /** Archives in archives. */

@@ -3,7 +3,8 @@
 import Database from 'better-sqlite3';
 import { compareKeys } from '../record/names.ts';
 import { describe, Malformed } from '../stream/errors.ts';
-import { columnsOf, createTables, isAdded, isPlace, LINES, type MemberPlace, openIndex, UID } from './index-db.ts';
+import { columnsOf, createTables, isAdded, isPlace, type MemberPlace, openIndex, UID } from './index-db.ts';
+import { LINES } from './linewriter.ts';
 import { statementsOf } from './statements.ts';
 
 /** A can as the index knows it. */

@@ -3,17 +3,16 @@
 // does not tell is kept: the time, in microseconds since the epoch, and the hash.
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import { JSONL_EXT, keyFolder, POSTCAN_EXT, parseCanName, parseKey, parseUid, timeOf } from '../record/names.ts';
+import { JSONL_EXT, keyFolder, POSTCAN_EXT, parseCanName, parseKey, parseUid } from '../record/names.ts';
 import { describe, Failure, Malformed } from '../stream/errors.ts';
+import { LINES, LineWriter, uidSplitter } from './linewriter.ts';
 import type { CanFile, Generation, IndexRow, Manifest } from './outgoing.ts';
+import { ReportIds } from './reportids.ts';
 import { statementsOf } from './statements.ts';
 
 /** 'cnry' in the file's header, so that no other database is taken for ours. */
 const APPLICATION_ID = 0x636e7279;
 export const SCHEMA_VERSION = 1;
-
-/** line.id = can.id · 2^24 + linenum. */
-export const LINES = 2 ** 24;
 
 /** A line's uid as text. */
 export const UID = `coalesce(line.uid_text, strftime('%Y%m%d%H%M%S', line.uid_time / 1000000, 'unixepoch')
@@ -119,13 +118,14 @@ export class IndexDb {
   readonly path: string;
   #db: Database.Database;
   #sql: (text: string) => Database.Statement;
-  #reports = new Map<string, number>();
+  #reports: ReportIds;
 
   /** @throws Failure for a file that is not an index of ours, or of another version */
   constructor(path: string, mode: 'read' | 'write') {
     this.path = path;
     this.#db = mode === 'read' ? openIndex(path) : opening(path, () => openToWrite(path));
     this.#sql = statementsOf(this.#db);
+    this.#reports = new ReportIds((text) => this.#sql(text));
   }
 
   // --- writing
@@ -154,7 +154,7 @@ export class IndexDb {
         })
         .immediate();
     } catch (error) {
-      this.#reports.clear(); // ids of a transaction that did not happen
+      this.#reports.forget(); // ids of a transaction that did not happen
       throw this.#named(error);
     }
   }
@@ -201,21 +201,14 @@ export class IndexDb {
     }
     const can = known?.id ?? this.#newCan(store, manifest);
     const member = this.#sql('INSERT INTO member VALUES (?, ?, ?, ?)');
-    const line = this.#sql('INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
-    const usual = this.#sql('INSERT INTO line VALUES (?, ?, ?, ?, ?, NULL, ?, 0)');
-    const split = uidSplitter(parseCanName(manifest.can));
+    const lines = new LineWriter(this.#sql, { can, name: parseCanName(manifest.can), reports: this.#reports });
     let offset = -1;
     for (const row of rows) {
       if (row.offset !== offset) member.run(can, row.linenum, row.offset, row.length);
       offset = row.offset;
-      const hash = Buffer.from(row.hash, 'hex');
-      const id = can * LINES + row.linenum;
-      const { time, hash: end, text } = split(row.measurement_uid);
-      const report = row.unreadable ? null : this.#report(row.report_id);
-      const input = row.unreadable ? null : row.input;
-      if (text === null && !row.unreadable) usual.run(id, report, input, time, end, hash);
-      else line.run(id, report, input, time, end, text, hash, row.unreadable ? 1 : 0);
+      lines.add(row);
     }
+    lines.flush();
   }
 
   #newCan(store: string, manifest: Manifest): number {
@@ -230,18 +223,6 @@ export class IndexDb {
     const files = [sha256, bytes, postcan.sha256, postcan.bytes];
     const place = [manifest.class, cc, test, groupOf(manifest)];
     return Number(insert.run(store, s3path, ...files, ...place, id, made).lastInsertRowid);
-  }
-
-  /** Id of a report; rows of one report mostly come together. */
-  #report(reportId: string): number {
-    const known = this.#reports.get(reportId);
-    if (known !== undefined) return known;
-    const found = this.#sql('SELECT id FROM report WHERE report_id = ?').get(reportId) as { id: number } | undefined;
-    const id =
-      found?.id ?? Number(this.#sql('INSERT INTO report (report_id) VALUES (?)').run(reportId).lastInsertRowid);
-    if (this.#reports.size >= 100_000) this.#reports.clear();
-    this.#reports.set(reportId, id);
-    return id;
   }
 
   /**
@@ -339,7 +320,7 @@ export class IndexDb {
         throw new Failure(`${other}: schema version ${version}, and this cannery knows ${SCHEMA_VERSION}`);
       return db.transaction(() => this.#mergeOurs()).immediate();
     } catch (error) {
-      this.#reports.clear();
+      this.#reports.forget();
       if ((error as { code?: string }).code === 'SQLITE_NOTADB') throw new Failure(`${other}: not a SQLite file`);
       throw error;
     } finally {
@@ -452,7 +433,7 @@ export class IndexDb {
     if (!parsed) return found;
     const { cc, test } = parsed;
     const { time, hash } = uidSplitter(parsed)(uid);
-    const more = `${FOUND} WHERE uid_time = ? AND uid_hash = ? AND can.cc = ? AND can.test = ? ORDER BY line.id`;
+    const more = `${FOUND} WHERE uid_time = ? AND uid_hash = unhex(?) AND can.cc = ? AND can.test = ? ORDER BY line.id`;
     return [...this.#find(more, time, hash, cc, test), ...found];
   }
 
@@ -617,31 +598,6 @@ export interface Inserted {
   superseded: string[];
   /** A key of the later generation that the index has already: nothing was inserted. */
   outdated?: string;
-}
-
-/** What is kept of the uids of a can: time and hash where the can tells the rest, else the text. */
-export function uidSplitter(can: { cc: string; test: string } | undefined): (uid: string | null) => SplitUid {
-  const asText = (uid: string | null) => ({ time: null, hash: null, text: uid });
-  if (!can) return asText;
-  const form = new RegExp(`^(\\d{10})([0-5]\\d)([0-5]\\d)\\.(\\d{6})_${can.cc}_${can.test}_([0-9a-f]{16})$`);
-  let known = '';
-  let hourStart: number | undefined;
-  return (uid) => {
-    const [, hour, minute, second, micros, hash] = (uid !== null && form.exec(uid)) || [];
-    if (hour === undefined) return asText(uid);
-    if (hour !== known) hourStart = timeOf(hour); // mostly the hour of the can
-    known = hour;
-    // SQLite's strftime and microseconds in a double hold from 1970 to 2255.
-    if (hourStart === undefined || hourStart < 0 || hourStart > 9e12) return asText(uid);
-    const time = hourStart * 1000 + (Number(minute) * 60 + Number(second)) * 1_000_000 + Number(micros);
-    return { time, hash: Buffer.from(hash!, 'hex'), text: null };
-  };
-}
-
-interface SplitUid {
-  time: number | null;
-  hash: Buffer | null;
-  text: string | null;
 }
 
 function fileOf(manifest: Manifest, ext: string): CanFile {

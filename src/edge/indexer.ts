@@ -37,7 +37,7 @@ export class Indexer {
   }
 
   #step(row: CanRow, folder: CanFolder): Recorded {
-    const manifest = folder.manifest();
+    const manifest = folder.manifest({ posts: false });
     const { store } = folder.outgoing.purpose();
     const generation = manifest.generation?.id ?? folder.can;
     if (folder.state === 'ready') return { refused: 'not in a store yet: upload comes before index' };
@@ -48,7 +48,7 @@ export class Indexer {
     const siblings = this.#siblings(folder, manifest, store);
     if (!siblings) return { generation, waits: true };
     const cans = [folder, ...siblings].map((each) => {
-      const own = each === folder ? manifest : each.manifest();
+      const own = each === folder ? manifest : each.manifest({ posts: false });
       return { manifest: own, rows: () => rowsOf(each, own) };
     });
     const inserted = this.#insert(store, cans);
@@ -95,8 +95,9 @@ export class Indexer {
 function rowsOf(folder: CanFolder, { measurements }: Manifest): IndexRow[] {
   let rows: unknown[];
   try {
-    const lines = readFileSync(folder.file('rows.jsonl'), 'utf8').split('\n');
-    rows = lines.filter((line) => line !== '').map((line) => JSON.parse(line) as unknown);
+    const text = readFileSync(folder.file('rows.jsonl'), 'utf8');
+    const end = text.endsWith('\n') ? -1 : undefined;
+    rows = JSON.parse(`[${text.slice(0, end).replaceAll('\n', ',')}]`) as unknown[]; // far quicker than line by line
   } catch (error) {
     throw new Malformed(`damaged: rows.jsonl: ${describe(error)}`);
   }

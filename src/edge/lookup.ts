@@ -6,8 +6,9 @@ import { ROW_DEPTH } from '../record/rows.ts';
 import { describe, errno, Malformed } from '../stream/errors.ts';
 import { inflateMember, isGzip, MEMBER_TEXT } from './gzip.ts';
 import type { Found, IndexDb } from './index-db.ts';
+import { inflate } from './inflate.ts';
 import { SLICE } from './members.ts';
-import { inflate, peekBytes } from './source.ts';
+import { peekBytes } from './source.ts';
 import type { Store } from './store.ts';
 
 const LF = 0x0a;

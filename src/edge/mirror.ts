@@ -81,8 +81,12 @@ export class Mirror {
     const bytes = readFileSync(path);
     const { entries, whole } = parseMirror(bytes);
     this.#entries = entries;
-    if (whole < bytes.length) ftruncateSync(this.#manifest, whole);
-    fsyncSync(this.#manifest); // what a killed run wrote counts from now on
+    try {
+      if (whole < bytes.length) ftruncateSync(this.#manifest, whole);
+      fsyncSync(this.#manifest); // what a killed run wrote counts from now on
+    } catch (error) {
+      failAt(path, error);
+    }
     fsyncFolder(state);
     for (const name of readdirSync(this.#parts)) {
       const stem = name.slice(0, name.indexOf('.') + 1);

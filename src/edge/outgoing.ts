@@ -310,8 +310,11 @@ export class CanFolder {
     this.dir = join(outgoing.folder(state), can);
   }
 
-  /** @throws Malformed where it is missing or damaged: a person must look at this can, the others go on */
-  manifest(): Manifest {
+  /**
+   * @param check whether each post is looked at too: whoever removes any must
+   * @throws Malformed where it is missing or damaged: a person must look at this can, the others go on
+   */
+  manifest(check = { posts: true }): Manifest {
     let manifest: unknown;
     try {
       manifest = readJsonFile(join(this.dir, 'can.json'));
@@ -319,7 +322,7 @@ export class CanFolder {
       if (errno(error) && !['ENOENT', 'ENOTDIR', 'EISDIR'].includes(errno(error)!)) throw error;
       throw new Malformed(`damaged: ${describe(error)}`);
     }
-    if (!isManifest(manifest, this.can))
+    if (!isManifest(manifest, this.can, check))
       throw new Malformed(`damaged: ${this.dir}/can.json: not the manifest of this can`);
     return manifest;
   }

@@ -4,11 +4,11 @@ import { isAbsolute } from 'node:path';
 import {
   dayForPath,
   hourFolder,
+  isPostName,
   JSONL_EXT,
   keyFolder,
   POSTCAN_EXT,
   parseCanName,
-  parsePostName,
 } from '../record/names.ts';
 import type { CanFile, Generation, IndexRow, Manifest, PackedPost, Purpose, WholeBucket } from './outgoing.ts';
 
@@ -22,8 +22,11 @@ const isHex = (value: unknown, digits: number) => isText(value) && value.length 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 const orNone = (value: unknown, is: (value: unknown) => boolean) => value === undefined || is(value);
 
-/** @param can the folder that it lies in */
-export function isManifest(value: unknown, can: string): value is Manifest {
+/**
+ * @param can the folder that it lies in
+ * @param posts whether each post is looked at too: whoever removes any must
+ */
+export function isManifest(value: unknown, can: string, { posts: withPosts } = { posts: true }): value is Manifest {
   const named = parseCanName(can);
   if (!named || !isObject(value)) return false;
   const {
@@ -37,7 +40,7 @@ export function isManifest(value: unknown, can: string): value is Manifest {
     posts,
     generation,
   } = value as Unknown<Manifest>;
-  const folder = named.kind === 'hour' ? hourFolder(named) : undefined;
+  const folder = named.kind === 'hour' ? `${hourFolder(named)}/` : undefined;
   return (
     version === 1 &&
     own === can &&
@@ -50,7 +53,7 @@ export function isManifest(value: unknown, can: string): value is Manifest {
     orNone(spool, (path) => isText(path) && isAbsolute(path)) &&
     Array.isArray(posts) &&
     (folder === undefined || posts.length === measurements) &&
-    posts.every((post) => isPackedPost(post, folder)) &&
+    (!withPosts || posts.every((post) => isPackedPost(post, folder))) &&
     orNone(generation, isGeneration)
   );
 }
@@ -62,13 +65,13 @@ function isCanFile(value: unknown, name: string, folder: string): boolean {
   return isNamed && isCount(file.bytes) && isHex(file.sha256, 64) && isHex(file.md5, 32);
 }
 
-/** @param folder the hour folder that all posts of the can came from; a row can's never were in a spool */
+/** @param folder the hour folder that all posts of the can came from, with its slash; a row can's never were in a spool */
 function isPackedPost(value: unknown, folder: string | undefined): boolean {
   if (!isObject(value)) return false;
   const { file, bytes, sha256 } = value as Unknown<PackedPost>;
   if (!isText(file) || !isCount(bytes) || !isHex(sha256, 64)) return false;
   if (folder === undefined) return true;
-  return file.startsWith(`${folder}/`) && parsePostName(file.slice(folder.length + 1)) !== undefined;
+  return file.startsWith(folder) && isPostName(file.slice(folder.length));
 }
 
 function isGeneration(value: unknown): boolean {

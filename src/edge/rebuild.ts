@@ -3,11 +3,13 @@ import { closeSync, fsyncSync, linkSync, openSync, readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
-import { type CanName, parseKey } from '../record/names.ts';
+import { parseKey } from '../record/names.ts';
 import { describe, errno, Failure } from '../stream/errors.ts';
-import type { MadeRow, RowSink } from './canread.ts';
+import type { RowSink } from './canread.ts';
 import { exists, fsyncFolder, unlinkIfThere } from './files.ts';
-import { createTables, LINES, type MemberPlace, uidSplitter } from './index-db.ts';
+import { createTables, type MemberPlace } from './index-db.ts';
+import { LINES, type LineRow, LineWriter } from './linewriter.ts';
+import { ReportIds } from './reportids.ts';
 import { statementsOf } from './statements.ts';
 import { isAlive } from './store-folder.ts';
 
@@ -39,7 +41,7 @@ export class NewIndex {
   #temporary: string;
   #db: Database.Database;
   #sql: (text: string) => Database.Statement;
-  #reports = new Map<string, number>();
+  #reports: ReportIds;
 
   /** @throws Failure where the name is taken, or nothing can be written there */
   constructor(path: string, store: string) {
@@ -55,6 +57,7 @@ export class NewIndex {
       throw this.#failure(error);
     }
     this.#sql = statementsOf(this.#db);
+    this.#reports = new ReportIds(this.#sql);
     // A run that fails begins anew: nothing of this needs to survive before its end. Of a new file the journal is empty.
     this.#db.pragma('journal_mode = MEMORY');
     this.#db.pragma('synchronous = OFF');
@@ -66,17 +69,14 @@ export class NewIndex {
 
   /** A can whose lines come; its number is that of its turn. */
   can(key: string): NewCan {
-    const { cc = null, test = null } = parseKey(key)?.can ?? {};
+    const name = parseKey(key)?.can;
     const insert = this.#sql("INSERT INTO can (store, s3path, class, cc, test) VALUES (?, ?, '', ?, ?)");
-    const id = Number(this.#do(() => insert.run(this.#store, key, cc, test)).lastInsertRowid);
-    return new NewCan(
-      id,
-      parseKey(key)?.can,
-      (text, ...values) => void this.#do(() => this.#sql(text).run(...values)),
-      {
-        report: (reportId) => this.#report(reportId),
-      },
-    );
+    return this.#do(() => {
+      const { lastInsertRowid } = insert.run(this.#store, key, name?.cc ?? null, name?.test ?? null);
+      const id = Number(lastInsertRowid);
+      const lines = new LineWriter(this.#sql, { can: id, name, reports: this.#reports });
+      return new NewCan(id, lines, (task) => this.#do(() => task(this.#sql)));
+    });
   }
 
   #do<T>(task: () => T): T {
@@ -89,18 +89,6 @@ export class NewIndex {
 
   #failure(error: unknown): Failure {
     return new Failure(`${this.path}: ${describe(error)}`);
-  }
-
-  /** Id of a report; rows of one report mostly come together. */
-  #report(reportId: string): number {
-    const known = this.#reports.get(reportId);
-    if (known !== undefined) return known;
-    const found = this.#sql('SELECT id FROM report WHERE report_id = ?').pluck().get(reportId) as number | undefined;
-    const add = this.#sql('INSERT INTO report (report_id) VALUES (?)');
-    const id = found ?? Number(this.#do(() => add.run(reportId)).lastInsertRowid);
-    if (this.#reports.size >= 100_000) this.#reports.clear();
-    this.#reports.set(reportId, id);
-    return id;
   }
 
   /** Groups whose cans have measurements in common, though nothing tells of generations. */
@@ -151,44 +139,40 @@ export class NewIndex {
   }
 }
 
-/** The lines of one can on their way into a new index. */
+/** One can on its way into a new index. */
 export class NewCan implements RowSink {
   #id: number;
-  #run: (text: string, ...values: unknown[]) => void;
-  #split: ReturnType<typeof uidSplitter>;
-  #reports: { report: (reportId: string) => number };
+  #lines: LineWriter;
+  #do: (task: (sql: (text: string) => Database.Statement) => void) => void;
 
-  constructor(
-    id: number,
-    name: CanName | undefined,
-    run: (text: string, ...values: unknown[]) => void,
-    reports: { report: (reportId: string) => number },
-  ) {
+  constructor(id: number, lines: LineWriter, run: (task: (sql: (text: string) => Database.Statement) => void) => void) {
     this.#id = id;
-    this.#run = run;
-    this.#reports = reports;
-    this.#split = uidSplitter(name);
+    this.#lines = lines;
+    this.#do = run;
   }
 
-  row({ linenum, measurement_uid, report_id, input, hash, unreadable }: MadeRow): void {
-    const { time, hash: end, text } = this.#split(measurement_uid);
-    const keys = unreadable ? [null, null] : [this.#reports.report(report_id), input];
-    const uid = [time, end, text];
-    const values = [this.#id * LINES + linenum, ...keys, ...uid, Buffer.from(hash, 'hex'), unreadable ? 1 : 0];
-    this.#run('INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?)', ...values);
+  row(row: LineRow): void {
+    this.#do(() => this.#lines.add(row));
   }
 
   drop(from: number): void {
-    this.#run('DELETE FROM line WHERE id >= ? AND id < ?', this.#id * LINES + from, (this.#id + 1) * LINES);
+    this.#do((sql) => {
+      this.#lines.flush();
+      sql('DELETE FROM line WHERE id >= ? AND id < ?').run(this.#id * LINES + from, (this.#id + 1) * LINES);
+    });
   }
 
   end({ members, ...facts }: CanFacts): void {
     const names = Object.keys(facts) as (keyof typeof facts)[];
     const set = names.map((name) => `${name} = ?`).join();
-    this.#run(`UPDATE can SET ${set} WHERE id = ?`, ...names.map((name) => facts[name]), this.#id);
     if (facts.superseded) this.drop(0);
-    for (const { first_line, offset, length } of facts.superseded ? [] : members)
-      this.#run('INSERT INTO member VALUES (?, ?, ?, ?)', this.#id, first_line, offset, length);
+    this.#do((sql) => {
+      this.#lines.flush();
+      sql(`UPDATE can SET ${set} WHERE id = ?`).run(...names.map((name) => facts[name]), this.#id);
+      const member = sql('INSERT INTO member VALUES (?, ?, ?, ?)');
+      for (const { first_line, offset, length } of facts.superseded ? [] : members)
+        member.run(this.#id, first_line, offset, length);
+    });
   }
 }
 

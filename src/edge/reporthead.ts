@@ -7,7 +7,8 @@ import type { ReportName } from '../record/reportnames.ts';
 import { readYamlHeader } from '../record/yaml.ts';
 import { errno, Malformed } from '../stream/errors.ts';
 import { isGzip } from './gzip.ts';
-import { type Bytes, inflate, peekBytes } from './source.ts';
+import { inflate } from './inflate.ts';
+import { type Bytes, peekBytes } from './source.ts';
 import { yamlFrames } from './yamlframes.ts';
 
 export type Head =

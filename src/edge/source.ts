@@ -1,9 +1,7 @@
 // Opens anything that holds measurements: what it is, is told by its first bytes and its name.
 import { createReadStream } from 'node:fs';
-import { pipeline, Readable } from 'node:stream';
-import zlib from 'node:zlib';
-import { Malformed } from '../stream/errors.ts';
 import { isGzip } from './gzip.ts';
+import { inflate } from './inflate.ts';
 import { decodeLz4, isLz4 } from './lz4.ts';
 
 export type Bytes = AsyncIterable<Uint8Array>;
@@ -49,30 +47,6 @@ export async function peek(
 export function peekBytes(source: Bytes, count: number): Promise<{ head: Buffer; all: Bytes }> {
   // JSON is known by its first byte: its first row must not wait for more to come.
   return peek(source, (chunk, held) => held >= count || (held === chunk.length && chunk[0] === 0x7b));
-}
-
-/**
- * Inflates gzip of one or many members as it comes.
- * @throws Malformed for broken or cut-short gzip, and past `max` bytes; what came before was yielded
- */
-export async function* inflate(source: Bytes, max: number): AsyncGenerator<Buffer> {
-  const gunzip = zlib.createGunzip({ chunkSize: 256 * 1024 });
-  pipeline(Readable.from(source), gunzip, () => undefined); // an error comes out of the loop below
-  let count = 0;
-  try {
-    for await (const chunk of gunzip) {
-      count += chunk.length;
-      if (count > max) throw new Malformed(`inflates to more than ${max} bytes (--max-inflated)`);
-      yield chunk as Buffer;
-    }
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'Z_BUF_ERROR') throw new Malformed('gzip cut short');
-    if (code?.startsWith('Z_')) throw new Malformed(`broken gzip: ${(error as Error).message}`);
-    throw error;
-  } finally {
-    gunzip.destroy();
-  }
 }
 
 /** Inflates what begins with the magic bytes of gzip or LZ4, hands on anything else: names often say otherwise. */

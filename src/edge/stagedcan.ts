@@ -2,8 +2,9 @@
 // where they are many, and come in with the can in one transaction.
 import type Database from 'better-sqlite3';
 import { parseKey } from '../record/names.ts';
-import type { MadeRow, RowSink } from './canread.ts';
-import { LINES, type MemberPlace, uidSplitter } from './index-db.ts';
+import type { RowSink } from './canread.ts';
+import type { MemberPlace } from './index-db.ts';
+import { LINES, type LineRow, uidSplitter } from './linewriter.ts';
 import { statementsOf } from './statements.ts';
 
 /** Rows that are put into the table at once. */
@@ -38,10 +39,10 @@ export class StagedCan implements RowSink {
     this.#sql = statementsOf(db);
   }
 
-  row({ linenum, measurement_uid, report_id, input, hash, unreadable }: MadeRow): void {
+  row({ linenum, measurement_uid, report_id, input, hash, unreadable }: LineRow): void {
     const { time, hash: end, text } = this.#split(measurement_uid);
     const keys = unreadable ? [null, null] : [report_id, input];
-    this.#rows.push([linenum, ...keys, time, end, text, Buffer.from(hash, 'hex'), unreadable ? 1 : 0]);
+    this.#rows.push([linenum, ...keys, time, end, text, hash, unreadable ? 1 : 0]);
     if (this.#rows.length >= BATCH) this.#put();
   }
 
@@ -51,7 +52,7 @@ export class StagedCan implements RowSink {
   }
 
   #put(): void {
-    const insert = this.#sql('INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
+    const insert = this.#sql('INSERT INTO temp.staged VALUES (?, ?, ?, ?, unhex(?), ?, unhex(?), ?)');
     this.#db.transaction(() => {
       for (const row of this.#rows) insert.run(...row);
     })();

@@ -5,7 +5,7 @@ import { chosenOf, count, EVERY_FAILURE, ONLY, places, random, tracedTest, WHOLE
 import { type Place, sample, spread } from './place.ts';
 import { errorsOf, type Point, pointsOf, tell } from './points.ts';
 import { fakeRemote, realRemote } from './remotes.ts';
-import { archive, bucket, generations, hourly, hourlyTo, type Stock, strays } from './scenarios.ts';
+import { archive, bucket, generations, hourly, hourlyTo, mirror, type Stock, strays } from './scenarios.ts';
 import { large, SMALL } from './spools.ts';
 import { fail, kill } from './trials.ts';
 
@@ -91,6 +91,14 @@ tracedTest('an archive that is renamed, killed', (t) => killAll(t, archive(), { 
 
 tracedTest('a bucket that is filled, killed', (t) => killAll(t, bucket(), { few: 5 }));
 
+tracedTest('a mirror of a store, killed', (t) =>
+  killAll(
+    t,
+    mirror(() => fakeRemote(t)),
+    { few: 3, verbs: ['fetch'] },
+  ),
+);
+
 /** What is between a spool and a store on a server; the rest does the same as with a folder. */
 const ON_A_SERVER = ['upload'];
 
@@ -135,3 +143,12 @@ tracedTest('a new generation of a bucket, with system calls that fail', (t) => f
 tracedTest('an archive that is renamed, with system calls that fail', (t) => failAll(t, archive(), 4));
 
 tracedTest('a bucket that is filled, with system calls that fail', (t) => failAll(t, bucket(), 4));
+
+tracedTest('a mirror of a store, with system calls that fail', (t) =>
+  failAll(
+    t,
+    mirror(() => fakeRemote(t)),
+    3,
+    ['fetch'],
+  ),
+);

@@ -45,8 +45,8 @@ export const MUTANTS = {
   'a can is indexed before its rows are': [
     [
       'edge/indexer.ts',
-      'const { superseded, outdated }',
-      "folder.move('indexed');\n    const { superseded, outdated }",
+      'const inserted = this.#insert(',
+      "folder.move('indexed');\n    const inserted = this.#insert(",
     ],
     ['edge/indexer.ts', "their own locks; the index knows them already.\n    folder.move('indexed');", ''],
   ],

@@ -9,6 +9,7 @@ export interface Remote {
   env: Env;
   empty(): Promise<void>;
   objects(): Promise<Map<string, Buffer>>;
+  put(key: string, bytes: Buffer): Promise<void>;
   /** Keys that were written with different bytes, as far as the server knows. */
   overwritten(): string[];
 }
@@ -23,6 +24,7 @@ export async function fakeRemote(t: Test): Promise<Remote> {
     env: environmentFor(fake),
     empty: async () => fake.begin(name),
     objects: async () => fake.objects(name),
+    put: async (key, bytes) => fake.hold(name, key, bytes),
     overwritten() {
       const first = new Map<string, string>();
       const others = fake.puts.filter(([path, md5]) => {
@@ -49,6 +51,7 @@ export async function realRemote(t: Test): Promise<Remote | undefined> {
       const keys = await bucket.keys();
       return new Map(await Promise.all(keys.map(async (key) => [key, await bucket.get(key)] as const)));
     },
+    put: (key, bytes) => bucket.put(key, bytes),
     overwritten: () => [],
   };
 }

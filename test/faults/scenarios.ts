@@ -138,6 +138,9 @@ function writeReports(place: Place, seed: number): void {
   }
 }
 
+/** All that `index` may say of them: of an old one, and of one that a broken run made of a part of the bucket. */
+const OF_GENERATIONS = /^(?:[^\n]*: (?:superseded, |the index has a later generation of it )[^\n]*\n)+$/;
+
 /** A bucket that was packed before and has changed: its new generation takes the place of the old one. */
 export function generations(): Stock {
   const index = (place: Place) => join(place.path, 'jsonl.sqlite');
@@ -161,8 +164,7 @@ export function generations(): Stock {
         commands: BUCKET,
         isQuiet: ({ stages }) =>
           stages.every(
-            ({ verb, code, err }) =>
-              code === 0 && (err === '' || (verb === 'index' && /^(?:[^\n]*: superseded, [^\n]*\n)+$/.test(err))),
+            ({ verb, code, err }) => code === 0 && (err === '' || (verb === 'index' && OF_GENERATIONS.test(err))),
           ),
         // One transaction: a group is all of the old generation or all of the new one.
         async lost(at) {
@@ -290,4 +292,54 @@ export function bucket(): Stock {
 
 function postsBelow(folder: string): Map<string, Buffer> {
   return new Map(tree(folder).map((path) => [path, readFileSync(join(folder, path))]));
+}
+
+/** Cans on a server that are copied into a folder. */
+export function mirror(remote: () => Promise<Remote>): Stock {
+  const keys = ['10', '11', '12'].map((hour) => `raw/20240201/${hour}/IT/ndt/20240201${hour}_IT_ndt.n0.0.jsonl.gz`);
+  const bytesOf = (key: string) => Buffer.from(noise(chance(keys.indexOf(key)), 3000));
+  return {
+    async prepare(place) {
+      const made = await remote();
+      const empty = async () => {
+        await made.empty();
+        for (const key of keys) await made.put(key, bytesOf(key));
+      };
+      place.remote = { ...made, empty };
+      await empty();
+    },
+    scenario(place) {
+      const { url } = place.remote!;
+      /** What is not as it should be of what has its name. */
+      const wrong = (cwd: string) =>
+        tree(join(cwd, 'mirror'))
+          .filter((key) => !key.startsWith('.cannery-fetch/'))
+          .filter((key) => !keys.includes(key) || !readFileSync(join(cwd, 'mirror', key)).equals(bytesOf(key)))
+          .map((key) => `mirror/${key}: not what the server has`);
+      return {
+        commands: [
+          ['ls', url, '--test', 'ndt'],
+          ['fetch', '--to', 'mirror', '--jobs', '1', '--attempts', '4'],
+        ],
+        isQuiet: ({ stages }) =>
+          stages.every(({ code, err }) => code === 0 && /^(?:cannery fetch: nothing to fetch: [^\n]*\n)?$/.test(err)),
+        lost: async ({ path }) => wrong(path),
+        async finished(cwd) {
+          const there = tree(join(cwd, 'mirror'));
+          const faults = keys.filter((key) => !there.includes(key)).map((key) => `${key}: not in the mirror`);
+          const state = there.filter((path) => path.startsWith('.cannery-fetch/')).sort();
+          const told = '.cannery-fetch/manifest.jsonl';
+          if (state.join() !== `.cannery-fetch/lock,${told}`) faults.push(`left behind: ${state.join(', ')}`);
+          const lines = there.includes(told)
+            ? readFileSync(join(cwd, 'mirror', told), 'utf8')
+                .trim()
+                .split('\n')
+            : [];
+          const listed = lines.map((line) => (JSON.parse(line) as { s3path: string }).s3path).sort();
+          if (listed.join() !== keys.join()) faults.push(`the manifest tells of ${listed.join(', ')}`);
+          return [...faults, ...wrong(cwd)];
+        },
+      };
+    },
+  };
 }

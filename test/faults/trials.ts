@@ -92,8 +92,8 @@ const CAUSES: Record<string, RegExp> = {
   EIO: /input\/output error|disk I\/O error|unable to open|readonly database/,
   EMFILE: /too many open files|unable to open|disk I\/O error|readonly database/,
   EACCES: /permission denied|unable to open|readonly database|disk I\/O error/,
-  ECONNREFUSED: /: put: no answer \(ECONNREFUSED\)/,
-  ENETUNREACH: /: put: no answer \(ENETUNREACH\)/,
+  ECONNREFUSED: /: (?:put|get|list): no answer \(ECONNREFUSED\)/,
+  ENETUNREACH: /: (?:put|get|list): no answer \(ENETUNREACH\)/,
 };
 
 /** What is missing in the words of a run that failed. */
