@@ -20,7 +20,7 @@ await build({
   target: 'node20',
   plugins: [wasm],
   chunkNames: 'chunks/[name]-[hash]',
-  external: ['better-sqlite3', 'zlib-sync'], // native: node loads them from node_modules
+  external: ['better-sqlite3', 'lz4-napi', 'zlib-sync'], // native: node loads them from node_modules
   define: { __VERSION__: JSON.stringify(version) },
   // Bundled CommonJS packages call require for node's own modules.
   banner: {

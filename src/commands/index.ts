@@ -1,27 +1,34 @@
+import { addCans } from '../edge/canadder.ts';
 import { canRows } from '../edge/canrows.ts';
 import { IndexDb } from '../edge/index-db.ts';
 import { Indexer } from '../edge/indexer.ts';
 import type { CanRow } from '../edge/outgoing.ts';
-import { storeName } from '../edge/store.ts';
+import { accessOf, storeName } from '../edge/store.ts';
 import { UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
-import { flag, list, text, verb } from '../stream/verb.ts';
+import { flag, list, number, text, verb } from '../stream/verb.ts';
 
 export default verb({
   summary: 'record every line of uploaded cans in a SQLite index',
   operands: 'DB',
   options: {
     merge: list('--merge <files>', 'add the rows of these indexes, and read no can rows'),
+    add: list('--add <stores>', "add the cans of these stores by reading them; '-' is what file rows name"),
     replace: flag('--replace', 'a new generation of a bucket may have fewer measurements than the old one'),
     store: text('--store <store>', 'with --merge: where the keys of a foreign table jsonl lie'),
+    anonymous: flag('--anonymous', 'with --add, of S3: sign no request, whatever credentials there are'),
+    attempts: number('--attempts <n>', 'with --add, of S3: tries of one request', 20, 1, 1000),
   },
   async run(stage, operands, options) {
     const [path, ...more] = operands;
     if (path === undefined || more.length > 0) throw new UsageError('one file: the index');
     if (options.store !== undefined && options.merge.length === 0) throw new UsageError('--store goes with --merge');
+    if (options.add.length > 0 && (options.merge.length > 0 || options.replace))
+      throw new UsageError('--add goes with neither --merge nor --replace');
     const index = new IndexDb(path, 'write');
     try {
-      if (options.merge.length > 0) merge(stage, index, options.merge, options.store);
+      if (options.add.length > 0) await addCans(stage, index, options.add, accessOf(stage, options));
+      else if (options.merge.length > 0) merge(stage, index, options.merge, options.store);
       else await indexRows(stage, index, options.replace);
     } finally {
       index.close();

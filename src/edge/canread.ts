@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { lineHash } from '../record/identity.ts';
 import { readJson } from '../record/json.ts';
 import { JSONL_EXT, POSTCAN_EXT, ROWS_EXT, uidOfMember } from '../record/names.ts';
-import { KEY_NAMES, keyText, type LookupKeys, lookupKeys, NO_LINE, readPost } from '../record/post.ts';
+import { KEY_NAMES, keyText, type LookupKeys, legacyUid, lookupKeys, NO_LINE, readPost } from '../record/post.ts';
 import { ROW_DEPTH } from '../record/rows.ts';
 import { describe, errno, Malformed } from '../stream/errors.ts';
 import { readAll } from '../stream/lines.ts';
@@ -37,6 +37,13 @@ export interface ReadOptions {
   maxLine: number;
   /** Deepest post whose line is not `{}`. */
   maxDepth: number;
+  /** Reads an object from its beginning, if not in ranges. */
+  open?: (key: string) => Bytes;
+  /**
+   * Nothing but the can tells of its lines: one without a post has the id that `cat` gives it, and one that is not its post's has not
+   * got that one's.
+   */
+  alone?: boolean;
 }
 
 /** Takes the rows of a can, in order. */
@@ -167,7 +174,9 @@ export class CanReader {
   }
 
   #bytes(key: string, size: number | undefined, from = 0): Bytes | undefined {
-    return size === undefined ? undefined : this.#stage.count(objectBytes(this.#store, key, from, size));
+    if (size === undefined) return undefined;
+    const opened = from === 0 ? this.#options.open?.(key) : undefined;
+    return this.#stage.count(opened ?? objectBytes(this.#store, key, from, size));
   }
 
   #open(key: string, size: number | undefined): HashedObject | undefined {
@@ -295,7 +304,7 @@ class CanLines {
   }
 
   async #line(line: Buffer, ended: boolean): Promise<void> {
-    const { key, found, posts, beside, sink, known } = this.#context;
+    const { key, found, posts, beside, sink, known, options } = this.#context;
     const linenum = this.count++;
     if (linenum >= LINES) throw new Malformed(`more lines than the index can number (${LINES})`);
     if (this.#current) {
@@ -319,13 +328,14 @@ class CanLines {
     let uid = typeof witness?.measurement_uid === 'string' ? witness.measurement_uid : null;
     let unreadable = facts.keys === undefined || (facts.empty && (witness ? Boolean(witness.unreadable) : true));
     if (post) {
-      unreadable = !this.#compare(linenum, line, facts, post, strict, is) && facts.empty;
-      uid = uidOfMember(post.name) ?? (strict ? null : uid);
+      const compared = this.#compare(linenum, line, facts, post, strict, is);
+      unreadable = compared === 'unread' && facts.empty;
+      uid = options.alone && compared === 'other' ? null : (uidOfMember(post.name) ?? (strict ? null : uid));
       if (is && strict && row.measurement_uid !== uid)
         found.line('row', key, linenum, 'its row has another measurement_uid than its post');
       if (is && strict && facts.empty && Boolean(row.unreadable) !== unreadable)
         found.line('row', key, linenum, 'its row does not tell whether its post can be read');
-    }
+    } else if (options.alone && !unreadable) uid ??= legacyUid(line);
     const { report_id, input } = unreadable || !facts.keys ? NO_KEYS : facts.keys;
     const made: LineRow = { measurement_uid: uid, report_id, input, linenum, hash: facts.hash };
     if (unreadable) made.unreadable = true;
@@ -333,13 +343,20 @@ class CanLines {
     sink?.row(made);
   }
 
-  /** @returns true where the line is what can be read of the post */
-  #compare(linenum: number, line: Buffer, facts: LineFacts, post: Post, strict: boolean, is: boolean): boolean {
+  /** @returns whether the line is what can be read of the post, or something else; or that nothing of it can be */
+  #compare(
+    linenum: number,
+    line: Buffer,
+    facts: LineFacts,
+    post: Post,
+    strict: boolean,
+    is: boolean,
+  ): 'same' | 'other' | 'unread' {
     const { key, found, options, stage } = this.#context;
     const { maxDepth, maxLine: maxBytes } = options;
     if (post.bytes === null) {
       found.line('post', key, linenum, `its post is over the limit of ${maxBytes} bytes (--max-line)`);
-      return false;
+      return 'unread';
     }
     const read = (depth: number) => readPost(post.bytes!, { maxDepth: depth, maxBytes });
     const usual = read(maxDepth);
@@ -347,17 +364,17 @@ class CanLines {
     const given = usual.readable || facts.empty ? usual : read(ROW_DEPTH);
     if (!given.readable) {
       if (!facts.empty) found.line('post', key, linenum, 'its post cannot be read');
-      return false;
+      return 'unread';
     }
     const { report_id, input } = given.keys;
     // Others write the content anew, and have no line for YAML.
     const alike = facts.empty || (report_id === facts.keys?.report_id && input === facts.keys.input);
     const same = strict ? given.line.equals(line) : alike;
-    if (same) return strict || !facts.empty || given.line.equals(NO_LINE);
+    if (same) return strict || !facts.empty || given.line.equals(NO_LINE) ? 'same' : 'unread';
     // How YAML is written as JSON may change from version to version; the index vouches for the line then.
     if (is && isYaml(post.bytes)) stage.tally('yaml_differs');
     else found.line('post', key, linenum, 'not the content of its post');
-    return true;
+    return 'other';
   }
 
   /** Members as they are against those of the index. */

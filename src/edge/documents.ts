@@ -1,16 +1,16 @@
 // Everything that `cat` opens, as documents one after the other. A bad one is told and the rest goes on.
 import { basename, dirname } from 'node:path';
-import { isModernReportId, trivialId } from '../record/identity.ts';
 import { type JsonError, type JsonLimits, onOneLine, readJson, type Value } from '../record/json.ts';
 import { dayForPath, parseKey, parsePostName, uidOfMember } from '../record/names.ts';
-import { documentFacts, FACT_NAMES, NO_LINE, readPost } from '../record/post.ts';
-import { type MeasurementRow, type Provenance, parseRow, ROW_DEPTH } from '../record/rows.ts';
+import { FACT_NAMES, legacyUid, NO_LINE, readPost } from '../record/post.ts';
+import { type MeasurementRow, type Provenance, parseRow } from '../record/rows.ts';
 import { describeAt, Malformed, UsageError } from '../stream/errors.ts';
 import { type Line, readAll } from '../stream/lines.ts';
 import type { RejectKind } from '../stream/rejects.ts';
 import { isGzip } from './gzip.ts';
+import { isLz4 } from './lz4.ts';
 import { type Kept, parseReject } from './rejectrows.ts';
-import { type Bytes, fileBytes, inflateIfGzip, isTar, peek, peekBytes } from './source.ts';
+import { type Bytes, fileBytes, isTar, peek, peekBytes, unpacked } from './source.ts';
 import { tarMembers } from './tar.ts';
 import { CUT_OFF, type ReportKernel, type ReportLimits, yamlRecords } from './yamldocuments.ts';
 
@@ -56,17 +56,20 @@ export class DocumentReader {
   #kernel: DocumentKernel;
   #limits: DocumentLimits;
   #recorded: JsonLimits;
+  #bytesOf: (path: string) => Bytes;
 
-  constructor(kernel: DocumentKernel, limits: DocumentLimits) {
+  /** @param bytesOf opens what is named; a file, if nothing else is said */
+  constructor(kernel: DocumentKernel, limits: DocumentLimits, bytesOf = fileBytes) {
     this.#kernel = kernel;
     this.#limits = limits;
+    this.#bytesOf = bytesOf;
     const { maxDepth, recorded } = limits;
     this.#recorded = { ...recorded, maxDepth, names: [...FACT_NAMES, ...(recorded?.names ?? [])] };
   }
 
-  /** Documents of a file. */
+  /** Documents of a file, by its path. */
   file(path: string, format: Format): AsyncGenerator<OpenedDocument> {
-    return this.bytes(fileBytes(path), path, format);
+    return this.bytes(this.#bytesOf(path), path, format);
   }
 
   /**
@@ -87,7 +90,7 @@ export class DocumentReader {
   }
 
   async *#open(source: Bytes, name: string | null, format: Format): AsyncGenerator<OpenedDocument> {
-    const inflated = inflateIfGzip(this.#kernel.count(source), this.#limits.maxInflated);
+    const inflated = unpacked(this.#kernel.count(source), this.#limits.maxInflated);
     const { head, all } = await peekBytes(inflated, 512);
     const kind = format === 'auto' ? formatOf(name, head) : format;
     if (kind === 'post')
@@ -123,7 +126,8 @@ export class DocumentReader {
       const refuse = (reason: string) => this.#kernel.reject({ as: 'file', file: where, line: null, reason }, null);
       if (type === 'directory') continue;
       if (type === 'file' && isYamlName(path)) yield* this.#yaml(body, where);
-      else if (type !== 'file' || !path.endsWith('.post')) refuse(`no post, but a ${type} in a postcan`);
+      else if (type === 'file' && isJsonName(path)) yield* this.#json(body, where);
+      else if (type !== 'file' || !path.endsWith('.post')) refuse(`neither a post nor a report, but a ${type}`);
       else if (size > this.#limits.maxLine)
         refuse(`${size} bytes, over the limit of ${this.#limits.maxLine} (--max-line)`);
       else yield* this.#post(await readAll(body, this.#limits.maxLine), where, uidOfMember(path));
@@ -272,19 +276,8 @@ export class DocumentReader {
   }
 
   #document(read: Read, name: string | null): OpenedDocument {
-    return { provenance: { ...fromPath(name), measurement_uid: legacyUid(read) }, ...read };
+    return { provenance: { ...fromPath(name), measurement_uid: legacyUid(read.document, read.value) }, ...read };
   }
-}
-
-/** A legacy record has the trivial id of its raw bytes; a modern line without its postcan has none. */
-function legacyUid({ document, value }: Read): string | null {
-  const { report_id, measurement_start_time } = documentFacts(
-    document,
-    value ?? readJson(document, { maxDepth: ROW_DEPTH, names: FACT_NAMES }).value,
-  );
-  return report_id !== undefined && isModernReportId(report_id)
-    ? null
-    : trivialId(document, dayForPath(measurement_start_time));
 }
 
 /** A report in a bucket folder `YYYY-MM-DD` has both of the others, also in a tar there: `TAR(MEMBER)`. */
@@ -293,7 +286,7 @@ function fromPath(name: string | null): Provenance {
   const bucket = basename(dirname(tar ?? name ?? ''));
   if (!/^\d{4}-\d{2}-\d{2}$/.test(bucket) || dayForPath(bucket) === undefined) return NO_PROVENANCE;
   const base = basename(member ?? name!)
-    .replace(/(?:\.gz)?$/, '')
+    .replace(PACKED, '')
     .replace(/\.(?:jsonl?|njson|ya?ml(?:oo)?)$/, '');
   return { measurement_uid: null, bucket_date: bucket, report_filename: `${bucket}/${base}.json` };
 }
@@ -310,14 +303,21 @@ function keyOfPath(path: string | null): string {
 /** By magic bytes where there are any, else by name; standard input without magic is JSON lines. */
 function formatOf(name: string | null, head: Buffer): Format {
   if (isTar(head)) return 'tar';
-  const base = (name ?? '').replace(/\.gz$/, '');
+  const base = (name ?? '').replace(PACKED, '');
   if (base.endsWith('.post')) return 'post';
   if (base.endsWith('.tar')) return 'tar';
   if (base.endsWith('.rejects')) return 'rejects';
   if (parseKey(keyOfPath(name))?.kind === 'rows') throw new Malformed('rows of an index, no measurements');
   if (isYamlName(base)) return 'yaml';
-  if (isGzip(head)) throw new Malformed('gzip within gzip');
+  if (isGzip(head)) throw new Malformed('gzip within gzip or lz4');
+  if (isLz4(head)) throw new Malformed('lz4 within gzip or lz4');
   return /\.json(?:\.pretty)?$/.test(base) ? 'json' : 'jsonl';
+}
+
+const PACKED = /\.(?:gz|lz4)$/;
+
+function isJsonName(path: string): boolean {
+  return /\.(?:jsonl?|njson)$/.test(path);
 }
 
 function isYamlName(path: string): boolean {

@@ -88,11 +88,14 @@ export async function tell(stage: Stage, found: Iterable<Finding>): Promise<void
   let any = false;
   for (const finding of found) {
     any = true;
-    const { s3path, linenum, lines, reason } = finding;
-    const place =
-      linenum === null ? '' : lines === 1 ? `line ${linenum}: ` : `lines ${linenum}-${linenum + lines! - 1}: `;
-    stage.finding(s3path, place + reason);
+    stage.finding(finding.s3path, reasonAt(finding));
     await stage.receipt(finding);
   }
   if (any) await stage.flush();
+}
+
+/** The reason, with the lines that it is about before it. */
+export function reasonAt({ linenum, lines, reason }: Finding): string {
+  if (linenum === null) return reason;
+  return `${lines === 1 ? `line ${linenum}` : `lines ${linenum}-${linenum + lines! - 1}`}: ${reason}`;
 }

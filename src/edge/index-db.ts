@@ -411,6 +411,20 @@ export class IndexDb {
     return { cans, lines, unusable: unusable as number };
   }
 
+  /** What is known of a can that a store has. */
+  known(store: string, s3path: string): KnownCan | undefined {
+    const find = this.#sql(
+      'SELECT sha256, bytes, postcan_bytes, class, superseded FROM can WHERE store = ? AND s3path = ?',
+    );
+    return find.get(store, s3path) as KnownCan | undefined;
+  }
+
+  /** For what is read from a store, and no receipt tells of. @param make is handed the database */
+  staged<T>(make: (db: Database.Database) => T): T {
+    this.#db.pragma('synchronous = NORMAL'); // what goes with the power is read again
+    return make(this.#db);
+  }
+
   // --- looking up
 
   byUid(uid: string): Found[] {
@@ -569,6 +583,15 @@ function open(path: string, mode: 'read' | 'write'): Database.Database {
 }
 
 const LARGEST_COPY = 2_000_000_000;
+
+/** Sizes are null where nobody has read the file. */
+export interface KnownCan {
+  sha256: string | null;
+  bytes: number | null;
+  postcan_bytes: number | null;
+  class: string;
+  superseded: number;
+}
 
 export interface Inserted {
   /** Keys of the cans whose rows went. */

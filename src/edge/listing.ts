@@ -157,6 +157,9 @@ function* listTree(folder: string, listing: Listing): Generator<ListedFile> {
 
 const REPORT = /\.(?:json|jsonl|njson|yaml|yamloo)(?:\.gz)?$/;
 
+/** Of the public bucket's oldest layout, `canned/YYYY-MM-DD/`. */
+const CANNED = /\.(?:json|yaml|yamloo|tar)(?:\.(?:gz|lz4))?$/;
+
 /** What a path by itself tells of a file; undefined for strangers. */
 export function describeFile(path: string, bytes: number): ListedFile | undefined {
   const parts = path.split('/');
@@ -169,9 +172,10 @@ export function describeFile(path: string, bytes: number): ListedFile | undefine
   const key = parts.slice(-6).join('/');
   const found = parseKey(key);
   if (found) return { file: path, bytes, ...placeOf(found.kind, found.can), s3path: key };
-  if (!REPORT.test(name)) return undefined;
   const bucket = parts.at(-2) ?? '';
   const isBucket = bucket.length === 10 && dayForPath(bucket) !== undefined;
+  // Among the raw reports of a bucket nobody expects what has been packed.
+  if (!(isBucket && parts.at(-3) === 'canned' ? CANNED : REPORT).test(name)) return undefined;
   return { file: path, bytes, kind: 'report', ...(isBucket ? { bucket } : {}), ...told(name) };
 }
 

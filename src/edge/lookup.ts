@@ -20,7 +20,7 @@ const OWN = new Set(['ENOENT', 'EACCES', 'EISDIR', 'ENOTDIR', 'EIO', 'ENAMETOOLO
  * The line that a look-up found.
  * @throws Malformed where it is unreadable, or where the store gives other bytes than were indexed
  */
-export async function readLine(index: IndexDb, store: Store, found: Found, maxLine: number): Promise<Buffer> {
+export async function readLine(index: IndexDb, store: Store, found: Found, streams: Streams): Promise<Buffer> {
   const { s3path, linenum } = found;
   if (found.unreadable) {
     const postcan = s3path.replace(/\.jsonl\.gz$/, '.tar.gz');
@@ -31,8 +31,8 @@ export async function readLine(index: IndexDb, store: Store, found: Found, maxLi
   let line: Buffer | undefined;
   try {
     line = place
-      ? await lineOfMember(store, s3path, place.offset, place.length, linenum - place.first_line, maxLine)
-      : await lineOfStream(store, s3path, linenum, maxLine);
+      ? await lineOfMember(store, s3path, place.offset, place.length, linenum - place.first_line, streams.maxLine)
+      : await streams.line(store, found);
   } catch (error) {
     // What is wrong with one can is told of it; a store that is away is not.
     const own = error instanceof Malformed || OWN.has(errno(error) ?? '');
@@ -84,9 +84,127 @@ async function lineOfMember(
 
 const FIRST_READ = 256 * 1024;
 const LARGEST_READ = 4 * 1024 * 1024;
+/** Lines of one pass that may wait to be asked for, in bytes. */
+const KEPT = 32 * 1024 * 1024;
+/** Objects that zlib-sync inflates: it gives back no memory of them. */
+const MOST_SYNC = 500;
 
-/** Reads a can that others made (usually one gzip stream) from its beginning, and no further than the line. */
-async function lineOfStream(store: Store, key: string, n: number, maxLine: number): Promise<Buffer | undefined> {
+type Place = Pick<Found, 'can' | 's3path' | 'linenum'>;
+
+/**
+ * Lines of cans that others made, usually of one gzip stream, which is read from its beginning, no further than the last line that
+ * is wanted, and once for all of these.
+ */
+export class Streams {
+  readonly maxLine: number;
+  #cans = new Map<number, StreamedCan>();
+  #inflated = 0;
+
+  constructor(maxLine: number) {
+    this.maxLine = maxLine;
+  }
+
+  /** A line will be asked for. */
+  want({ can, linenum }: Place): void {
+    const known = this.#cans.get(can) ?? new StreamedCan(this.maxLine);
+    this.#cans.set(can, known);
+    known.want(linenum);
+  }
+
+  /** A line that was to be asked for will not be. */
+  forget({ can, linenum }: Place): void {
+    const known = this.#cans.get(can);
+    known?.forget(linenum);
+    if (known?.isDone) this.#cans.delete(can);
+  }
+
+  /** The line; undefined where the can ends before it. */
+  async line(store: Store, place: Place): Promise<Buffer | undefined> {
+    if (!this.#cans.has(place.can)) this.want(place);
+    const can = this.#cans.get(place.can)!;
+    try {
+      return await can.line(store, place, () => this.#inflated++ < MOST_SYNC);
+    } finally {
+      if (can.isDone) this.#cans.delete(place.can);
+    }
+  }
+}
+
+class StreamedCan {
+  /** Line numbers, and how often each is still asked for. */
+  #wanted = new Map<number, number>();
+  #kept = new Map<number, Buffer>();
+  /** What is known of lines from a number on: that there are none, or why they cannot be read. */
+  #end: { from: number; fault?: unknown } | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #maxLine: number;
+
+  constructor(maxLine: number) {
+    this.#maxLine = maxLine;
+  }
+
+  get isDone(): boolean {
+    return this.#wanted.size === 0;
+  }
+
+  want(n: number): void {
+    this.#wanted.set(n, (this.#wanted.get(n) ?? 0) + 1);
+  }
+
+  /** One after the other: what the one reads is there for the next. */
+  line(store: Store, { s3path, linenum }: Place, maySync: () => boolean): Promise<Buffer | undefined> {
+    const mine = this.#turn.then(async () => {
+      try {
+        if (!this.#knows(linenum)) await this.#read(store, s3path, linenum, maySync());
+        if (this.#end?.fault !== undefined && linenum >= this.#end.from) throw this.#end.fault;
+        return this.#kept.get(linenum);
+      } finally {
+        this.forget(linenum);
+      }
+    });
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  #knows(n: number): boolean {
+    return this.#kept.has(n) || (this.#end !== undefined && n >= this.#end.from);
+  }
+
+  forget(n: number): void {
+    const left = (this.#wanted.get(n) ?? 1) - 1;
+    if (left > 0) return void this.#wanted.set(n, left);
+    this.#wanted.delete(n);
+    this.#kept.delete(n);
+  }
+
+  /** Keeps a line, and of the others that are wanted as many as there is room for. */
+  async #read(store: Store, key: string, n: number, sync: boolean): Promise<void> {
+    await new Promise((done) => setImmediate(done)); // requests that came with this one are told meanwhile
+    const numbers = [...new Set([n, ...this.#wanted.keys()])].filter((one) => !this.#knows(one));
+    numbers.sort((a, b) => a - b);
+    let room = KEPT;
+    try {
+      for await (const line of linesOf(store, key, [...numbers], this.#maxLine, sync)) {
+        const number = numbers.shift()!;
+        if (number === n || room > 0) this.#kept.set(number, line);
+        room -= line.length;
+        if (room <= 0 && this.#kept.has(n)) return;
+      }
+      if (numbers.length > 0) this.#end = { from: numbers[0]! };
+    } catch (fault) {
+      this.#end = { from: numbers[0]!, fault };
+    }
+  }
+}
+
+/** The lines of these numbers, in their order, as far as there are any. */
+async function* linesOf(
+  store: Store,
+  key: string,
+  numbers: number[],
+  maxLine: number,
+  sync: boolean,
+): AsyncGenerator<Buffer> {
   const size = await store.size(key);
   if (size === undefined) throw new Malformed(`${key}: not in the store`);
   async function* ranges() {
@@ -96,26 +214,35 @@ async function lineOfStream(store: Store, key: string, n: number, maxLine: numbe
     }
   }
   const { head, all } = await peekBytes(ranges(), 2);
-  if (!isGzip(head)) return seek(all, n, maxLine);
-  return (
-    (await seek(inflateFirstMember(all), n, maxLine, false)) ??
-    (await seek(inflate(ranges(), Number.POSITIVE_INFINITY), n, maxLine))
-  );
+  if (!isGzip(head)) return yield* seek(all, numbers, maxLine);
+  if (sync) yield* seek(inflateFirstMember(all), numbers, maxLine, false);
+  if (numbers.length > 0) yield* seek(inflate(ranges(), Number.POSITIVE_INFINITY), numbers, maxLine);
 }
 
-/** @param whole the text is all there is: its last line may lack a line feed */
-async function seek(
+/**
+ * @param numbers from which each line that was found is taken away
+ * @param whole   the text is all there is: its last line may lack a line feed
+ */
+async function* seek(
   text: AsyncIterable<Uint8Array>,
-  n: number,
+  numbers: number[],
   maxLine: number,
   whole = true,
-): Promise<Buffer | undefined> {
-  const seeker = new LineSeeker(n, maxLine);
+): AsyncGenerator<Buffer> {
+  const seeker = new LineSeeker(maxLine);
   for await (const piece of text) {
-    const line = seeker.push(piece as Buffer);
-    if (line) return line;
+    let at = 0;
+    while (numbers.length > 0 && at !== -1) {
+      at = seeker.push(piece as Buffer, at, numbers[0]!);
+      if (at === -1) break;
+      numbers.shift();
+      yield seeker.take();
+    }
+    if (numbers.length === 0) return;
   }
-  return whole ? seeker.end() : undefined;
+  if (!whole || !seeker.isWithin(numbers[0]!)) return;
+  numbers.shift();
+  yield seeker.take();
 }
 
 /**
@@ -136,23 +263,27 @@ async function* inflateFirstMember(source: AsyncIterable<Uint8Array>): AsyncGene
   }
 }
 
-/** Gathers the n-th line (from 0) of text that comes in pieces. */
+/** Gathers lines, by number from 0, of text that comes in pieces. */
 class LineSeeker {
-  #left: number;
+  /** Number of the line that is being read. */
+  #at = 0;
   #max: number;
   #pieces: Buffer[] = [];
   #held = 0;
-  constructor(n: number, max: number) {
-    this.#left = n;
+  constructor(max: number) {
     this.#max = max;
   }
 
-  /** @returns the line, once its end was seen */
-  push(text: Buffer): Buffer | undefined {
-    let start = 0;
-    for (; this.#left > 0; this.#left--) {
+  /**
+   * Reads on to the end of the n-th line.
+   * @param from where in the text to go on
+   * @returns where the next line begins, once its end was seen; else -1
+   */
+  push(text: Buffer, from: number, n: number): number {
+    let start = from;
+    for (; this.#at < n; this.#at++) {
       const end = text.indexOf(LF, start);
-      if (end === -1) return undefined;
+      if (end === -1) return -1;
       start = end + 1;
     }
     const end = text.indexOf(LF, start);
@@ -160,11 +291,21 @@ class LineSeeker {
     this.#pieces.push(piece);
     this.#held += piece.length;
     if (this.#held > this.#max) throw new Malformed(`line longer than the limit of ${this.#max} bytes (--max-line)`);
-    return end === -1 ? undefined : Buffer.concat(this.#pieces);
+    if (end === -1) return -1;
+    this.#at++;
+    return end + 1;
   }
 
-  /** A last line without a line feed. */
-  end(): Buffer | undefined {
-    return this.#left === 0 && this.#held > 0 ? Buffer.concat(this.#pieces) : undefined;
+  /** True where a line without a line feed has begun. */
+  isWithin(n: number): boolean {
+    return this.#at === n && this.#held > 0;
+  }
+
+  /** The line, copied out of its text. */
+  take(): Buffer {
+    const line = Buffer.concat(this.#pieces);
+    this.#pieces = [];
+    this.#held = 0;
+    return line;
   }
 }

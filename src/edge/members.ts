@@ -23,17 +23,17 @@ export class ByteReader {
     this.position = position;
   }
 
-  async #more(): Promise<boolean> {
-    const next = await this.#source.next();
-    if (next.done) return false;
-    const chunk = Buffer.from(next.value.buffer, next.value.byteOffset, next.value.byteLength);
-    this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
-    return true;
-  }
-
   /** The next bytes, which stay the next ones; fewer at the end. */
   async peek(count: number): Promise<Buffer> {
-    while (this.#held.length < count && (await this.#more()));
+    if (this.#held.length < count) {
+      const pieces = this.#held.length > 0 ? [this.#held] : [];
+      for (let held = this.#held.length; held < count; held += pieces.at(-1)!.length) {
+        const next = await this.#source.next();
+        if (next.done) break;
+        pieces.push(Buffer.from(next.value.buffer, next.value.byteOffset, next.value.byteLength));
+      }
+      this.#held = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    }
     return this.#held.subarray(0, count);
   }
 
@@ -58,6 +58,11 @@ export class ByteReader {
     const all = this.#held;
     this.skip(all.length);
     return all;
+  }
+
+  /** Reads no further. */
+  async close(): Promise<void> {
+    await this.#source.return?.();
   }
 
   /** Reads to the end: who counts and hashes the source must see all of it. */

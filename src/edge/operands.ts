@@ -1,10 +1,14 @@
 // The files that a verb was given, opened one after the other, each measurement once.
 import { statSync } from 'node:fs';
+import { isUrl } from '../record/storeurls.ts';
 import { eraOf, TwoLayouts } from '../record/twolayouts.ts';
 import { UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
-import { bytes, number, type OptionSpec } from '../stream/verb.ts';
+import { bytes, flag, number, type OptionSpec } from '../stream/verb.ts';
 import { type DocumentLimits, DocumentReader, FORMATS, type Format, type OpenedDocument } from './documents.ts';
+import { Objects } from './objects.ts';
+import { fileBytes } from './source.ts';
+import { accessOf } from './store.ts';
 import type { WholeBuckets } from './wholebuckets.ts';
 
 const format: OptionSpec<Format> = {
@@ -24,12 +28,16 @@ export const OPENING = {
   format,
   maxDepth: number('--max-depth <levels>', 'deepest nesting of a document', 500, 1, 100_000),
   maxInflated: bytes('--max-inflated <bytes>', 'most that one file may inflate to', 100_000_000_000),
+  anonymous: flag('--anonymous', 'of S3: sign no request, whatever credentials there are'),
+  attempts: number('--attempts <n>', 'of S3: tries of one request that bring nothing', 20, 1, 1000),
 };
 
 export interface OpeningOptions {
   format: Format;
   maxDepth: number;
   maxInflated: number;
+  anonymous: boolean;
+  attempts: number;
 }
 
 /** What a reader of the documents will ask for besides. */
@@ -40,31 +48,36 @@ export interface Taker {
 }
 
 /**
- * Documents of files, `-` being standard input. What both layouts of the bucket have comes from one alone, which is
- * told at the end.
+ * Documents of files and of objects of stores (`s3://…`, `https://…`), `-` being standard input. What both layouts of the
+ * bucket have comes from one alone, which is told at the end.
  */
 export async function* documentsOf(
   stage: Stage,
   files: Iterable<string> | AsyncIterable<string>,
-  { format, maxDepth, maxInflated }: OpeningOptions,
+  { format, maxDepth, maxInflated, ...access }: OpeningOptions,
   { buckets, recorded }: Taker = {},
 ): AsyncGenerator<OpenedDocument> {
-  const reader = new DocumentReader(stage, {
-    ...{ maxLine: stage.maxLine, maxDepth, maxInflated },
-    ...(recorded && { recorded }),
-  });
+  const limits = { maxLine: stage.maxLine, maxDepth, maxInflated, ...(recorded && { recorded }) };
+  const objects = new Objects(accessOf(stage, access));
+  const bytesOf = (file: string) => (isUrl(file) ? objects.bytes(file) : fileBytes(file));
+  const reader = new DocumentReader(stage, limits, bytesOf);
   const layouts = new TwoLayouts();
-  for await (const file of files) {
-    if (file === '-') {
-      yield* reader.bytes(process.stdin, null, format);
-      continue;
+  try {
+    for await (const file of objects.begun(files)) {
+      if (file === '-') {
+        yield* reader.bytes(process.stdin, null, format);
+        continue;
+      }
+      stage.refuseRejects(file);
+      buckets?.took(file);
+      const era = eraOf(file);
+      for await (const opened of reader.file(file, format))
+        if (!era || layouts.isNew(era, opened.document)) yield opened;
+      if (reader.broken) buckets?.failed(file);
+      reader.broken = false;
     }
-    stage.refuseRejects(file);
-    buckets?.took(file);
-    const era = eraOf(file);
-    for await (const opened of reader.file(file, format)) if (!era || layouts.isNew(era, opened.document)) yield opened;
-    if (reader.broken) buckets?.failed(file);
-    reader.broken = false;
+  } finally {
+    await objects.close();
   }
   if (layouts.doubles === 0) return;
   stage.tally('doubles', layouts.doubles);

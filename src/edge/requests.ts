@@ -3,9 +3,9 @@ import { member, readJson, stringOf, type Value } from '../record/json.ts';
 import { parseUid } from '../record/names.ts';
 import { KEY_NAMES, keyText } from '../record/post.ts';
 import { ROW_DEPTH } from '../record/rows.ts';
-import { Malformed } from '../stream/errors.ts';
+import { Failure, Malformed } from '../stream/errors.ts';
 import { type Found, type IndexDb, isFound } from './index-db.ts';
-import { readLine } from './lookup.ts';
+import { readLine, Streams } from './lookup.ts';
 import type { Store } from './store.ts';
 
 /** By uid, or by report and input (`""` is no input; undefined is every input). */
@@ -58,13 +58,13 @@ export type Answer = { found: Found; line: Buffer } | { reason: string };
 export class Lookup {
   #index: IndexDb;
   #storeOf: (name: string) => Promise<Store>;
-  #maxLine: number;
+  #streams: Streams;
 
   /** @param storeOf opens the store that the index names */
   constructor(index: IndexDb, storeOf: (name: string) => Promise<Store>, maxLine: number) {
     this.#index = index;
     this.#storeOf = storeOf;
-    this.#maxLine = maxLine;
+    this.#streams = new Streams(maxLine);
   }
 
   /**
@@ -72,7 +72,7 @@ export class Lookup {
    * cans comes once, and one readable copy is enough.
    */
   async *answers(request: Request): AsyncGenerator<Answer> {
-    const matches = 'uid' in request ? this.#index.byUid(request.uid) : this.#index.byReport(...keysOf(request));
+    const matches = this.#matches(request);
     if (matches.length === 0) yield { reason: this.#unknown(request) };
     const given = new Set<string>();
     const failed = new Map<string, Answer>();
@@ -82,10 +82,13 @@ export class Lookup {
         continue;
       }
       const identity = `${found.measurement_uid} ${found.hash?.toString('hex') ?? `${found.s3path} ${found.linenum}`}`;
-      if (given.has(identity)) continue;
+      if (given.has(identity)) {
+        this.#streams.forget(found);
+        continue;
+      }
       try {
         const store = await this.#storeOf(found.store);
-        yield { found, line: await readLine(this.#index, store, found, this.#maxLine) };
+        yield { found, line: await readLine(this.#index, store, found, this.#streams) };
         given.add(identity);
         failed.delete(identity);
       } catch (error) {
@@ -94,6 +97,23 @@ export class Lookup {
       }
     }
     yield* failed.values();
+  }
+
+  #matches(request: Request): Found[] {
+    return 'uid' in request ? this.#index.byUid(request.uid) : this.#index.byReport(...keysOf(request));
+  }
+
+  /** A request that will come: of a can that has to be read from its beginning, its lines are read in one pass with others. */
+  expect(request: Request): void {
+    try {
+      for (const found of this.#matches(request)) if (this.#isStreamed(found)) this.#streams.want(found);
+    } catch (error) {
+      if (!(error instanceof Failure) && !(error instanceof Malformed)) throw error; // told when its turn comes
+    }
+  }
+
+  #isStreamed(found: Found): boolean {
+    return isFound(found) && !found.unreadable && this.#index.member(found.can, found.linenum) === undefined;
   }
 
   /** As `answers`, for requests that are answered several at a time. */

@@ -2,6 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { isGzip } from './gzip.ts';
 import { inflate } from './inflate.ts';
+import { decodeLz4, isLz4 } from './lz4.ts';
 
 export type Bytes = AsyncIterable<Uint8Array>;
 
@@ -48,10 +49,12 @@ export function peekBytes(source: Bytes, count: number): Promise<{ head: Buffer;
   return peek(source, (chunk, held) => held >= count || (held === chunk.length && chunk[0] === 0x7b));
 }
 
-/** Inflates what begins with gzip's magic bytes, hands on anything else: names often say otherwise. */
-export async function* inflateIfGzip(source: Bytes, max: number): AsyncGenerator<Uint8Array> {
-  const { head, all } = await peekBytes(source, 2);
-  yield* isGzip(head) ? inflate(all, max) : all;
+/** Inflates what begins with the magic bytes of gzip or LZ4, hands on anything else: names often say otherwise. */
+export async function* unpacked(source: Bytes, max: number): AsyncGenerator<Uint8Array> {
+  const { head, all } = await peekBytes(source, 4);
+  if (isGzip(head)) yield* inflate(all, max);
+  else if (isLz4(head)) yield* decodeLz4(all, max);
+  else yield* all;
 }
 
 /**

@@ -291,7 +291,8 @@ export class S3Store implements Store {
       const { message } = error as Failure;
       // It is another object now, or there is less of it.
       if (status === 412 || (status === 416 && taker.held > 0)) throw new Changed(message);
-      throw new Malformed(status === 404 ? 'not in the store any more' : message);
+      if (status !== 404) throw new Malformed(message);
+      throw new Malformed(taker.etag === undefined ? 'not in the store' : 'not in the store any more');
     }
   }
 

@@ -107,6 +107,12 @@ export function storeName(spec: string): string {
   return place.name;
 }
 
+/** The same of a store to read from, which may be on the web. @throws UsageError */
+export function storeNameToRead(spec: string): string {
+  const place = isUrl(spec) ? storePlace(spec) : undefined;
+  return place && !('fault' in place) ? place.name : storeName(spec);
+}
+
 /** Opens a store; the S3 library is loaded only for S3. */
 export async function openStore(spec: string, options: StoreOptions): Promise<Store> {
   const name = storeName(spec);

@@ -3,6 +3,7 @@
 import { readdirSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { dayForPath } from '../record/names.ts';
+import { isUrl } from '../record/storeurls.ts';
 import { describeFile } from './listing.ts';
 
 export class WholeBuckets {
@@ -13,6 +14,7 @@ export class WholeBuckets {
 
   /** A report is being read. */
   took(path: string): void {
+    if (isUrl(path)) return; // what else lies there would have to be listed
     const folder = dirname(resolve(path));
     if (!isBucket(basename(folder))) return;
     let names = this.#read.get(folder);

@@ -1,6 +1,6 @@
 // A mirror: a folder with copies of objects, each under its key. What it has is told by its manifest.
 import { createHash } from 'node:crypto';
-import { isUrl, storePlace } from './storeurls.ts';
+import { isUrl, objectAt, storePlace } from './storeurls.ts';
 
 const LONGEST_KEY = 1024;
 const LONGEST_PART = 255;
@@ -23,9 +23,9 @@ export function objectOf({ file, s3path }: { file: string; s3path?: string }): {
   let key = s3path;
   if (key === undefined) {
     if (!isUrl(file)) throw new Error('lies in no store: a file of a can has its key in s3path');
-    const place = storePlace(file);
+    const place = objectAt(file);
     if ('fault' in place) throw new Error(place.fault);
-    key = place.prefix;
+    key = place.key;
   }
   const fault = keyFault(key);
   if (fault !== undefined) throw new Error(fault);

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
+import { isModernReportId, trivialId } from './identity.ts';
 import { type Document, type JsonError, member, onOneLine, readJson, stringOf, type Value } from './json.ts';
-import { compactTest } from './names.ts';
+import { compactTest, dayForPath } from './names.ts';
+import { ROW_DEPTH } from './rows.ts';
 import { yamlPostToJson } from './yaml.ts';
 
 /** What `{}` in a can stands for: a post whose bytes are in the postcan alone. */
@@ -141,6 +143,20 @@ export function documentFacts(bytes: Buffer, document: Value): DocumentFacts {
     probe_cc: text('probe_cc'),
     test: test === undefined ? undefined : compactTest(test),
   };
+}
+
+/**
+ * A legacy record has the trivial id of its raw bytes; a modern line without its postcan has none.
+ * @param value the document read, with its facts, where that was done
+ */
+export function legacyUid(
+  document: Buffer,
+  value = readJson(document, { maxDepth: ROW_DEPTH, names: FACT_NAMES }).value,
+): string | null {
+  const { report_id, measurement_start_time } = documentFacts(document, value);
+  return report_id !== undefined && isModernReportId(report_id)
+    ? null
+    : trivialId(document, dayForPath(measurement_start_time));
 }
 
 function article(type: Value['type'] | undefined): string {

@@ -42,6 +42,15 @@ export function storePlace(url: string): StorePlace | { fault: string } {
   return 'fault' in place ? place : { ...place, web };
 }
 
+/** The address of an object → its store and its key; or what is wrong with it. */
+export function objectAt(url: string): { store: string; key: string } | { fault: string } {
+  const place = storePlace(url);
+  if ('fault' in place) return place;
+  if (place.prefix === '') return { fault: 'a bucket, and no object in it: ls lists what is there' };
+  if (url.endsWith('/')) return { fault: 'a folder, and no object: ls lists what is there' };
+  return { store: place.name.slice(0, -place.prefix.length - 1), key: place.prefix };
+}
+
 function inBucket(name: string, bucket: string, prefix: string): StorePlace | { fault: string } {
   if (!BUCKET.test(bucket)) return { fault: `'${bucket}' is no name of a bucket` };
   return { name, bucket, prefix };

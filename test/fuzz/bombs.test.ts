@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import t from 'tap';
+import { lz4Frame } from '../lz4frames.ts';
 import { Box } from './box.ts';
 import { BRIDGES } from './corpus.ts';
 import { sign } from './mutate.ts';
@@ -50,6 +51,8 @@ t.test('bombs: refused soon, in little memory, and what lies behind them is read
     'white.json.gz': gzipSync(much(' '), { level: 1 }),
     'feeds.jsonl.gz': gzipSync(Buffer.alloc(3_000_000, '\n'), { level: 1 }),
     'zeros.yaml.gz': zeros,
+    'line.jsonl.lz4': lz4Frame(Buffer.concat([Buffer.from('{"a":"'), much('x')]), { code: 7 }),
+    'zeros.yaml.lz4': lz4Frame(much('\0'), { code: 7 }),
     'twice.jsonl.gz': gzipSync(zeros),
     'frame.yaml.gz': gzipSync(Buffer.concat([Buffer.from(`${HEADER}---\na: "`), much('x')]), { level: 1 }),
     'frames.yaml.gz': gzipSync(Buffer.from(`${HEADER}${'---\n'.repeat(50_000)}`)),

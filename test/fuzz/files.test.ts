@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { sha256 } from '../../src/record/identity.ts';
 import { read, tree } from '../lib.ts';
+import { lz4Frame } from '../lz4frames.ts';
 import { Box, fewest, type Judged } from './box.ts';
 import { BRIDGES, jsonReports, packed, posts, rejects, yamlReports } from './corpus.ts';
 import { fuzzTest } from './fuzz.ts';
@@ -28,7 +29,7 @@ const BUCKET = '2016-08-01';
 const jsonOrBytes = (chance: Chance, input: Buffer, other: Buffer) =>
   chance() < 0.6 ? mutatedJson(chance, input) : mutatedBytes(chance, input, other);
 
-/** A mutated one of some inputs, now and then within gzip, under a name that ends so. */
+/** A mutated one of some inputs, now and then within gzip or LZ4, under a name that ends so. */
 function kind(
   ext: string,
   inputs: readonly Buffer[],
@@ -37,7 +38,12 @@ function kind(
   return (chance) => {
     const bytes = mutate(chance, oneOf(chance, inputs), oneOf(chance, inputs));
     if (chance() < 0.8) return { name: ext, bytes };
-    return { name: oneOf(chance, [ext, `${ext}.gz`]), bytes: gzipSync(bytes, { level: 1 }) };
+    if (chance() < 0.6) return { name: oneOf(chance, [ext, `${ext}.gz`]), bytes: gzipSync(bytes, { level: 1 }) };
+    const frame = lz4Frame(bytes, { linked: chance() < 0.7, block: oneOf(chance, [100, 5000, 65_536]) });
+    return {
+      name: oneOf(chance, [ext, `${ext}.lz4`]),
+      bytes: chance() < 0.5 ? frame : mutatedBytes(chance, frame, bytes),
+    };
   };
 }
 

@@ -2,10 +2,11 @@
 import { deepStrictEqual } from 'node:assert';
 import { isUtf8 } from 'node:buffer';
 import { gunzipSync, gzipSync } from 'node:zlib';
+import { decodeLz4 } from '../../src/edge/lz4.ts';
 import { ByteReader, memberText } from '../../src/edge/members.ts';
 import { parseReject } from '../../src/edge/rejectrows.ts';
 import { parseRequest } from '../../src/edge/requests.ts';
-import { inflateIfGzip } from '../../src/edge/source.ts';
+import { unpacked } from '../../src/edge/source.ts';
 import { tarMembers } from '../../src/edge/tar.ts';
 import { yamlRecords } from '../../src/edge/yamldocuments.ts';
 import { BridgeDatabase, readBridges } from '../../src/record/bridges.ts';
@@ -30,6 +31,7 @@ import { Sanitiser } from '../../src/record/sanitise.ts';
 import { readYaml, readYamlHeader } from '../../src/record/yaml.ts';
 import { Malformed } from '../../src/stream/errors.ts';
 import { read } from '../lib.ts';
+import { lz4Frame } from '../lz4frames.ts';
 import { BRIDGES, documents, packed, posts, rejects, yamlReports } from './corpus.ts';
 import { fuzzTest, type Round } from './fuzz.ts';
 import { type Chance, HOSTILE_TEXTS, mutatedBytes, mutatedJson, mutatedTar, mutatedWithin, oneOf } from './mutate.ts';
@@ -328,13 +330,25 @@ fuzzTest('gzip and tar', async (t) => {
     await tryAll(
       round,
       (chance) => {
+        const frame = lz4Frame(oneOf(chance, tars), { blockSums: chance() < 0.3, linked: chance() < 0.7 });
+        return mutatedBytes(chance, frame, oneOf(chance, jsonl));
+      },
+      async (input) => {
+        let bytes = 0;
+        for await (const text of decodeLz4(once(input), 1e7)) bytes += text.length;
+        must(bytes <= 1e7, 'more than the limit');
+      },
+    );
+    await tryAll(
+      round,
+      (chance) => {
         const tar = oneOf(chance, tars);
         const bad = chance() < 0.6 ? mutatedTar(chance, tar) : mutatedBytes(chance, tar, oneOf(chance, tars));
         return chance() < 0.3 ? gzipSync(bad, { level: 1 }) : bad;
       },
       async (input) => {
         let bytes = 0;
-        for await (const { name, body, size } of tarMembers(inflateIfGzip(once(input), 1e8))) {
+        for await (const { name, body, size } of tarMembers(unpacked(once(input), 1e8))) {
           must(typeof name === 'string' && Number.isFinite(size), 'a member without a name or size');
           if (name.length % 2 === 0) continue; // some are left unread
           for await (const piece of body) bytes += piece.length;

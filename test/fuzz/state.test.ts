@@ -4,7 +4,7 @@ import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { Test } from 'tap';
-import { fileBytes, inflateIfGzip } from '../../src/edge/source.ts';
+import { fileBytes, unpacked } from '../../src/edge/source.ts';
 import { tarMembers } from '../../src/edge/tar.ts';
 import { sha256 } from '../../src/record/identity.ts';
 import { readAll } from '../../src/stream/lines.ts';
@@ -31,7 +31,7 @@ async function postsInCans(folder: string): Promise<Set<string>> {
   const found = new Set<string>();
   for (const path of tree(folder).filter((name) => name.endsWith('.tar.gz'))) {
     try {
-      for await (const { body } of tarMembers(inflateIfGzip(fileBytes(join(folder, path)), 1e8)))
+      for await (const { body } of tarMembers(unpacked(fileBytes(join(folder, path)), 1e8)))
         found.add(sha256(await readAll(body, 1e7)));
     } catch {
       // the one that was damaged

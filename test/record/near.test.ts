@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { distance, isKnownCountry, isKnownTest, nearCountries, nearTests } from '../../src/record/near.ts';
-import { storePlace } from '../../src/record/storeurls.ts';
+import { objectAt, storePlace } from '../../src/record/storeurls.ts';
 import { Summary } from '../../src/record/summary.ts';
 
 t.test('countries', (t) => {
@@ -73,6 +73,16 @@ t.test('addresses of stores', (t) => {
     's3://bucket/a/./b',
   ];
   for (const url of faulty) t.ok('fault' in storePlace(url), url);
+  t.end();
+});
+
+t.test('the address of an object', (t) => {
+  t.same(objectAt('s3://bucket/a/b.gz'), { store: 's3://bucket', key: 'a/b.gz' });
+  t.same(objectAt('http://127.0.0.1:7480/bucket/a/b'), { store: 'http://127.0.0.1:7480/bucket', key: 'a/b' });
+  const amazon = 'https://bucket.s3.eu-central-1.amazonaws.com';
+  t.same(objectAt(`${amazon}/a`), { store: amazon, key: 'a' });
+  for (const url of ['s3://bucket', 's3://bucket/', 's3://bucket/a/', amazon, 'https://host/bucket', 's3://b/../x'])
+    t.ok('fault' in objectAt(url), url);
   t.end();
 });
 
