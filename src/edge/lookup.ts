@@ -1,12 +1,13 @@
-// One line out of a can, in one ranged read; never another line's bytes.
+// Lines out of cans, each in one ranged read; never another line's bytes.
 import { lineHash } from '../record/identity.ts';
 import { readJson } from '../record/json.ts';
 import { KEY_NAMES, lookupKeys, NO_LINE } from '../record/post.ts';
 import { ROW_DEPTH } from '../record/rows.ts';
 import { describe, errno, Malformed } from '../stream/errors.ts';
-import { inflateMember, isGzip, MEMBER_TEXT } from './gzip.ts';
-import type { Found, IndexDb } from './index-db.ts';
+import { isGzip } from './gzip.ts';
+import type { Found, MemberPlace } from './index-db.ts';
 import { inflate } from './inflate.ts';
+import { MemberReads } from './memberreads.ts';
 import { SLICE } from './members.ts';
 import { peekBytes } from './source.ts';
 import type { Store } from './store.ts';
@@ -16,34 +17,63 @@ const LF = 0x0a;
 /** Faults of the system that belong to one can. */
 const OWN = new Set(['ENOENT', 'EACCES', 'EISDIR', 'ENOTDIR', 'EIO', 'ENAMETOOLONG']);
 
-/**
- * The line that a look-up found.
- * @throws Malformed where it is unreadable, or where the store gives other bytes than were indexed
- */
-export async function readLine(index: IndexDb, store: Store, found: Found, streams: Streams): Promise<Buffer> {
-  const { s3path, linenum } = found;
-  if (found.unreadable) {
-    const postcan = s3path.replace(/\.jsonl\.gz$/, '.tar.gz');
-    const [, folder] = /([^/]+?)\.[^/]*$/.exec(s3path) ?? [];
-    throw new Malformed(`unreadable: its bytes are in ${postcan}, member ${folder}/${found.measurement_uid}.post`);
+/** A line that a look-up found, and its member; a can that others made has none. */
+export interface Match {
+  found: Found;
+  place: MemberPlace | undefined;
+  /** Why its member is not known. */
+  fault?: Malformed;
+}
+
+/** Lines of cans, read with few requests where it is known which will be asked for. */
+export class LineReads {
+  #members: MemberReads;
+  #streams: Streams;
+
+  constructor(maxLine: number) {
+    this.#members = new MemberReads(maxLine);
+    this.#streams = new Streams(maxLine);
   }
-  const place = index.member(found.can, linenum);
-  let line: Buffer | undefined;
-  try {
-    line = place
-      ? await lineOfMember(store, s3path, place.offset, place.length, linenum - place.first_line, streams.maxLine)
-      : await streams.line(store, found);
-  } catch (error) {
-    // What is wrong with one can is told of it; a store that is away is not.
-    const own = error instanceof Malformed || OWN.has(errno(error) ?? '');
-    if (!own) throw error;
-    const reason = describe(error);
-    throw new Malformed(reason.includes(s3path) ? reason : `${s3path}: ${reason}`);
+
+  /** A line will be asked for. */
+  want({ found, place }: Match): void {
+    if (found.unreadable) return;
+    if (place) this.#members.want(found.can, place);
+    else this.#streams.want(found);
   }
-  if (line === undefined) throw new Malformed(`${s3path}: ends before line ${linenum}`);
-  if (!found.hash && line.equals(NO_LINE)) throw new Malformed(`${s3path}: line ${linenum} is {}: the body is lost`);
-  if (!isTheLine(line, found)) throw new Malformed(`${s3path}: line ${linenum} is not the one that was indexed`);
-  return line;
+
+  /** A line that was to be asked for will not be. */
+  forget({ found, place }: Match): void {
+    if (found.unreadable) return;
+    if (place) this.#members.forget(found.can, place);
+    else this.#streams.forget(found);
+  }
+
+  /** @throws Malformed where it is unreadable, or where the store gives other bytes than were indexed */
+  async line(store: Store, { found, place }: Match): Promise<Buffer> {
+    const { s3path, linenum } = found;
+    if (found.unreadable) {
+      const postcan = s3path.replace(/\.jsonl\.gz$/, '.tar.gz');
+      const [, folder] = /([^/]+?)\.[^/]*$/.exec(s3path) ?? [];
+      throw new Malformed(`unreadable: its bytes are in ${postcan}, member ${folder}/${found.measurement_uid}.post`);
+    }
+    let line: Buffer | undefined;
+    try {
+      line = place
+        ? lineOf(await this.#members.text(store, found, place), linenum - place.first_line)
+        : await this.#streams.line(store, found);
+    } catch (error) {
+      // What is wrong with one can is told of it; a store that is away is not.
+      const own = error instanceof Malformed || OWN.has(errno(error) ?? '');
+      if (!own) throw error;
+      const reason = describe(error);
+      throw new Malformed(reason.includes(s3path) ? reason : `${s3path}: ${reason}`);
+    }
+    if (line === undefined) throw new Malformed(`${s3path}: ends before line ${linenum}`);
+    if (!found.hash && line.equals(NO_LINE)) throw new Malformed(`${s3path}: line ${linenum} is {}: the body is lost`);
+    if (!isTheLine(line, found)) throw new Malformed(`${s3path}: line ${linenum} is not the one that was indexed`);
+    return line;
+  }
 }
 
 function isTheLine(line: Buffer, { hash, report_id, input }: Found): boolean {
@@ -57,21 +87,8 @@ function isTheLine(line: Buffer, { hash, report_id, input }: Found): boolean {
   }
 }
 
-async function lineOfMember(
-  store: Store,
-  key: string,
-  offset: number,
-  length: number,
-  n: number,
-  maxLine: number,
-): Promise<Buffer | undefined> {
-  const bytes = await store.read(key, offset, length);
-  let text: Buffer;
-  try {
-    text = await inflateMember(bytes, { maxOutputLength: maxLine + MEMBER_TEXT });
-  } catch (error) {
-    throw new Malformed(`${key}: no gzip member at byte ${offset} (${(error as NodeJS.ErrnoException).code})`);
-  }
+/** The n-th line of a text, from 0. */
+function lineOf(text: Buffer, n: number): Buffer | undefined {
   let start = 0;
   for (let i = 0; i < n; i++) {
     const end = text.indexOf(LF, start);
@@ -95,7 +112,7 @@ type Place = Pick<Found, 'can' | 's3path' | 'linenum'>;
  * Lines of cans that others made, usually of one gzip stream, which is read from its beginning, no further than the last line that
  * is wanted, and once for all of these.
  */
-export class Streams {
+class Streams {
   readonly maxLine: number;
   #cans = new Map<number, StreamedCan>();
   #inflated = 0;

@@ -5,7 +5,7 @@ import { KEY_NAMES, keyText } from '../record/post.ts';
 import { ROW_DEPTH } from '../record/rows.ts';
 import { Failure, Malformed } from '../stream/errors.ts';
 import { type Found, type IndexDb, isFound } from './index-db.ts';
-import { readLine, Streams } from './lookup.ts';
+import { LineReads, type Match } from './lookup.ts';
 import type { Store } from './store.ts';
 
 /** By uid, or by report and input (`""` is no input; undefined is every input). */
@@ -58,13 +58,15 @@ export type Answer = { found: Found; line: Buffer } | { reason: string };
 export class Lookup {
   #index: IndexDb;
   #storeOf: (name: string) => Promise<Store>;
-  #streams: Streams;
+  #reads: LineReads;
+  /** What was found of requests that are to come. */
+  #expected = new WeakMap<Request, Match[]>();
 
   /** @param storeOf opens the store that the index names */
   constructor(index: IndexDb, storeOf: (name: string) => Promise<Store>, maxLine: number) {
     this.#index = index;
     this.#storeOf = storeOf;
-    this.#streams = new Streams(maxLine);
+    this.#reads = new LineReads(maxLine);
   }
 
   /**
@@ -76,19 +78,21 @@ export class Lookup {
     if (matches.length === 0) yield { reason: this.#unknown(request) };
     const given = new Set<string>();
     const failed = new Map<string, Answer>();
-    for (const [n, found] of matches.entries()) {
+    for (const [n, match] of matches.entries()) {
+      const { found } = match;
       if (!isFound(found)) {
         failed.set(`${n}`, { reason: `${this.#index.path}: damaged: a row that is none of a line` });
         continue;
       }
       const identity = `${found.measurement_uid} ${found.hash?.toString('hex') ?? `${found.s3path} ${found.linenum}`}`;
       if (given.has(identity)) {
-        this.#streams.forget(found);
+        this.#reads.forget(match);
         continue;
       }
       try {
+        if (match.fault) throw match.fault;
         const store = await this.#storeOf(found.store);
-        yield { found, line: await readLine(this.#index, store, found, this.#streams) };
+        yield { found, line: await this.#reads.line(store, match) };
         given.add(identity);
         failed.delete(identity);
       } catch (error) {
@@ -99,21 +103,32 @@ export class Lookup {
     yield* failed.values();
   }
 
-  #matches(request: Request): Found[] {
-    return 'uid' in request ? this.#index.byUid(request.uid) : this.#index.byReport(...keysOf(request));
+  #matches(request: Request): Match[] {
+    const expected = this.#expected.get(request);
+    if (expected) return expected;
+    const found = 'uid' in request ? this.#index.byUid(request.uid) : this.#index.byReport(...keysOf(request));
+    return found.map((one) => this.#match(one));
   }
 
-  /** A request that will come: of a can that has to be read from its beginning, its lines are read in one pass with others. */
-  expect(request: Request): void {
+  #match(found: Found): Match {
+    if (!isFound(found) || found.unreadable) return { found, place: undefined };
     try {
-      for (const found of this.#matches(request)) if (this.#isStreamed(found)) this.#streams.want(found);
-    } catch (error) {
-      if (!(error instanceof Failure) && !(error instanceof Malformed)) throw error; // told when its turn comes
+      return { found, place: this.#index.member(found.can, found.linenum) };
+    } catch (fault) {
+      if (!(fault instanceof Malformed)) throw fault;
+      return { found, place: undefined, fault };
     }
   }
 
-  #isStreamed(found: Found): boolean {
-    return isFound(found) && !found.unreadable && this.#index.member(found.can, found.linenum) === undefined;
+  /** A request that will come: its lines are read together with others that lie near them. */
+  expect(request: Request): void {
+    try {
+      const matches = this.#matches(request);
+      this.#expected.set(request, matches);
+      for (const match of matches) if (isFound(match.found) && !match.fault) this.#reads.want(match);
+    } catch (error) {
+      if (!(error instanceof Failure) && !(error instanceof Malformed)) throw error; // told when its turn comes
+    }
   }
 
   /** As `answers`, for requests that are answered several at a time. */

@@ -1,0 +1,171 @@
+// Lines of cans of ours: each lies in a small gzip member. Members that are wanted and lie near each other are read at once.
+import { setImmediate as turn } from 'node:timers/promises';
+import zlib from 'node:zlib';
+import { errno, Malformed } from '../stream/errors.ts';
+import { inflateMember, MEMBER_TEXT } from './gzip.ts';
+import type { MemberPlace } from './index-db.ts';
+import type { Store } from './store.ts';
+
+/** Bytes between two members that are read for nothing, as another request would take longer. */
+const GAP = 32 * 1024;
+/** Bytes of one request, unless one member has more. */
+const LARGEST_READ = 1024 * 1024;
+/** Bytes that may wait to be asked for. */
+const KEPT = 32 * 1024 * 1024;
+/** Compressed bytes that are inflated at once; more of them by another thread. */
+const SMALL = 256 * 1024;
+
+export class MemberReads {
+  readonly maxLine: number;
+  #cans = new Map<number, WantedMembers>();
+  /** Bytes that wait. */
+  #held = { bytes: 0 };
+
+  constructor(maxLine: number) {
+    this.maxLine = maxLine;
+  }
+
+  /** A line of this member will be asked for. */
+  want(can: number, place: MemberPlace): void {
+    const known = this.#cans.get(can) ?? new WantedMembers(this.#held);
+    this.#cans.set(can, known);
+    known.want(place);
+  }
+
+  /** A line that was to be asked for will not be. */
+  forget(can: number, place: MemberPlace): void {
+    const known = this.#cans.get(can);
+    known?.forget(place);
+    if (known?.isDone) this.#cans.delete(can);
+  }
+
+  /** Text of a member. @throws Malformed where there is none */
+  async text(store: Store, { can, s3path }: { can: number; s3path: string }, place: MemberPlace): Promise<Buffer> {
+    if (!this.#cans.get(can)?.wants(place)) this.want(can, place);
+    try {
+      const bytes = await this.#cans.get(can)!.bytes(store, s3path, place);
+      return await this.#inflated(s3path, place, bytes);
+    } finally {
+      this.forget(can, place);
+    }
+  }
+
+  async #inflated(key: string, { offset }: MemberPlace, bytes: Buffer): Promise<Buffer> {
+    // One buffer for the whole text, mostly: node would gather it from pieces of 16 KB.
+    const options = { chunkSize: 2 * MEMBER_TEXT, maxOutputLength: this.maxLine + MEMBER_TEXT };
+    try {
+      return bytes.length <= SMALL ? zlib.gunzipSync(bytes, options) : await inflateMember(bytes, options);
+    } catch (error) {
+      throw new Malformed(`${key}: no gzip member at byte ${offset} (${errno(error)})`);
+    }
+  }
+}
+
+/** Members of one can. */
+class WantedMembers {
+  /** By offset; how many lines of each are still asked for. */
+  #wanted = new Map<number, { place: MemberPlace; times: number; bytes?: Promise<Buffer> }>();
+  /** Offsets in their order; undefined where it is not known. */
+  #order: number[] | undefined;
+  #held: { bytes: number };
+
+  constructor(held: { bytes: number }) {
+    this.#held = held;
+  }
+
+  get isDone(): boolean {
+    return this.#wanted.size === 0;
+  }
+
+  wants({ offset }: MemberPlace): boolean {
+    return this.#wanted.has(offset);
+  }
+
+  want(place: MemberPlace): void {
+    const known = this.#wanted.get(place.offset);
+    if (known) known.times++;
+    else {
+      this.#wanted.set(place.offset, { place, times: 1 });
+      this.#order = undefined;
+    }
+  }
+
+  forget({ offset, length }: MemberPlace): void {
+    const known = this.#wanted.get(offset);
+    if (!known || --known.times > 0) return;
+    if (known.bytes) this.#held.bytes -= length;
+    this.#wanted.delete(offset);
+  }
+
+  /** A member's bytes, and with the same request those of the members near it that are wanted. */
+  async bytes(store: Store, key: string, place: MemberPlace): Promise<Buffer> {
+    const own = this.#wanted.get(place.offset)!;
+    if (!own.bytes) await turn(); // requests that came with this one are told meanwhile
+    if (!own.bytes) this.#read(store, key, this.#near(place));
+    try {
+      return await own.bytes!;
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      return store.read(key, place.offset, place.length); // what is wrong may be wrong with another member
+    }
+  }
+
+  #read(store: Store, key: string, run: MemberPlace[]): void {
+    const from = run[0]!.offset;
+    const read = store.read(key, from, endOf(run.at(-1)!) - from);
+    for (const { offset, length } of run) {
+      const one = this.#wanted.get(offset)!;
+      one.bytes = read.then((bytes) => bytes.subarray(offset - from, offset - from + length));
+      one.bytes.catch(() => undefined); // told to whoever asks for it
+      this.#held.bytes += length;
+    }
+  }
+
+  /** The member, and those around it that one request brings as well. */
+  #near(place: MemberPlace): MemberPlace[] {
+    const order = this.#sorted();
+    const at = indexOf(order, place.offset);
+    const run = [place];
+    const takes = (one: { place: MemberPlace; bytes?: Promise<Buffer> } | undefined, from: number, to: number) =>
+      one !== undefined && !one.bytes && to - from <= LARGEST_READ && this.#held.bytes + to - from <= KEPT;
+    for (let n = at + 1; n < order.length; n++) {
+      const next = this.#wanted.get(order[n]!);
+      const last = run.at(-1)!;
+      if (!next || !isNear(last, next.place)) break;
+      if (!takes(next, run[0]!.offset, endOf(next.place))) break;
+      run.push(next.place);
+    }
+    for (let n = at - 1; n >= 0; n--) {
+      const before = this.#wanted.get(order[n]!);
+      if (!before || !isNear(before.place, run[0]!)) break;
+      if (!takes(before, before.place.offset, endOf(run.at(-1)!))) break;
+      run.unshift(before.place);
+    }
+    return run;
+  }
+
+  /** Offsets that were wanted, some of which were given meanwhile. */
+  #sorted(): number[] {
+    this.#order ??= [...this.#wanted.keys()].sort((a, b) => a - b);
+    return this.#order;
+  }
+}
+
+/** An index may be damaged: members that overlap are read by themselves. */
+function isNear(before: MemberPlace, after: MemberPlace): boolean {
+  const gap = after.offset - endOf(before);
+  return gap >= 0 && gap <= GAP;
+}
+
+const endOf = ({ offset, length }: MemberPlace) => offset + length;
+
+/** Where a number is in a sorted list that has it. */
+function indexOf(sorted: number[], wanted: number): number {
+  let [low, high] = [0, sorted.length - 1];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle]! < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
