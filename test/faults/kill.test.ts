@@ -1,7 +1,7 @@
 // Killed at any system call that changes something, and run again: nothing lost, nothing twice.
 import type { Test } from 'tap';
 import { prepare, tryEach } from './breaks.ts';
-import { chosenOf, count, random, tracedTest, WHOLE } from './campaign.ts';
+import { chosenOf, count, ONLY, random, tracedTest, WHOLE } from './campaign.ts';
 import { type Point, tell } from './points.ts';
 import { fakeRemote, realRemote } from './remotes.ts';
 import { archive, bucket, generations, hourly, hourlyTo, mirror, type Stock, strays } from './scenarios.ts';
