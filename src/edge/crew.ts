@@ -1,4 +1,4 @@
-// Threads that pack. The first of the work is done on the calling thread: for a small spool no other is started.
+// Threads that do what costs time. The first of the work is done on the calling thread: for a small spool no other is started.
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { perform, type TaskName, type Tasks } from './packtasks.ts';

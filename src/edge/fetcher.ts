@@ -1,12 +1,13 @@
 // One object from a store into a mirror: begun where the last run ended, compared with what the store says of it, and
 // only then under its name.
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, fstatSync, ftruncateSync, openSync, utimesSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import type { Checked, MirrorEntry } from '../record/mirror.ts';
 import { crc32c, md5Of, PartsMd5, partSizes } from '../record/objectsums.ts';
 import { Malformed } from '../stream/errors.ts';
+import type { Crew } from './crew.ts';
 import { digestRegularFile, failAt, unlinkIfThere } from './files.ts';
 import type { Mirror } from './mirror.ts';
 import { Changed, type ObjectFacts, type Store, type Taker } from './store.ts';
@@ -34,11 +35,14 @@ export class Fetcher {
   #kernel: FetchKernel;
   #mirror: Mirror;
   #storeOf: (name: string) => Promise<Store>;
+  #crew: Crew;
 
-  constructor(kernel: FetchKernel, mirror: Mirror, storeOf: (name: string) => Promise<Store>) {
+  /** @param crew reads again what came, and makes the digests, while other bytes come */
+  constructor(kernel: FetchKernel, mirror: Mirror, storeOf: (name: string) => Promise<Store>, crew: Crew) {
     this.#kernel = kernel;
     this.#mirror = mirror;
     this.#storeOf = storeOf;
+    this.#crew = crew;
   }
 
   /** The copy that the mirror has of this state of an object, by manifest and file alone. @throws Malformed */
@@ -114,10 +118,11 @@ export class Fetcher {
   ): Promise<MirrorEntry | string> {
     const part = new Part(this.#kernel, (state) => this.#mirror.part(name, key, state), etag);
     try {
-      await part.resume(bytes);
+      part.resume(bytes);
       await store.send(key, part);
-      const { facts, path, sha256 } = part;
-      const checked = await agreed(path, facts, sha256, part.md5, () => store.firstPart(key, facts.etag));
+      const { facts, path } = part;
+      const { sha256, md5 } = await this.#crew.run('digest', { path }, facts.bytes);
+      const checked = await agreed(path, facts, sha256, md5, () => store.firstPart(key, facts.etag));
       if (checked === undefined || (checked === 'size' && part.resumed)) {
         unlinkIfThere(path);
         return `the ${facts.bytes} bytes that came are not what the store tells of them (ETag ${facts.etag})`;
@@ -206,8 +211,6 @@ class Part implements Taker {
   #placeOf: PlaceOf;
   #facts: ObjectFacts | undefined;
   #fd: number | undefined;
-  #md5: Hash = createHash('md5');
-  #sha256: Hash = createHash('sha256');
 
   constructor(kernel: FetchKernel, placeOf: PlaceOf, etag: string | undefined) {
     this.#kernel = kernel;
@@ -219,19 +222,11 @@ class Part implements Taker {
     return this.#facts!;
   }
 
-  get md5(): string {
-    return this.#md5.copy().digest('hex');
-  }
-
-  get sha256(): string {
-    return this.#sha256.copy().digest('hex');
-  }
-
   /**
    * Takes up what has come of the same state of the object before.
    * @param bytes of the object: of one that is all there the last byte is asked for again, and with it what the store tells
    */
-  async resume(bytes = Number.POSITIVE_INFINITY): Promise<void> {
+  resume(bytes = Number.POSITIVE_INFINITY): void {
     if (this.etag === undefined) return;
     const { path, begun } = this.#placeOf(this.etag);
     if (!begun) return;
@@ -240,7 +235,7 @@ class Part implements Taker {
     const usable = size < bytes ? size : size === bytes ? size - 1 : 0;
     if (usable < size) ftruncateSync(this.#fd!, Math.max(usable, 0));
     if (usable <= 0) return;
-    for await (const piece of pieces(path)) this.#count(piece);
+    this.held = usable;
     this.resumed = true;
     this.#kernel.tally('resumed');
   }
@@ -254,12 +249,6 @@ class Part implements Taker {
     }
   }
 
-  #count(piece: Uint8Array): void {
-    this.#md5.update(piece);
-    this.#sha256.update(piece);
-    this.held += piece.length;
-  }
-
   async begin(facts: ObjectFacts, at: number): Promise<void> {
     this.#facts = facts;
     this.etag = facts.etag || undefined;
@@ -270,8 +259,6 @@ class Part implements Taker {
     } catch (error) {
       failAt(this.path, error);
     }
-    this.#md5 = createHash('md5');
-    this.#sha256 = createHash('sha256');
     this.held = 0;
     this.resumed = false;
   }
@@ -284,7 +271,7 @@ class Part implements Taker {
     } catch (error) {
       failAt(this.path, error);
     }
-    this.#count(piece);
+    this.held += piece.length;
     this.#kernel.tally('bytes_in', piece.length);
   }
 

@@ -6,6 +6,7 @@ import { isUrl } from '../record/storeurls.ts';
 import { describeAt, Malformed } from '../stream/errors.ts';
 import { ahead, gate, orderedMap } from '../stream/ordered.ts';
 import type { Stage } from '../stream/stage.ts';
+import { Crew } from './crew.ts';
 import { Fetcher, type Outcome, type Wanted } from './fetcher.ts';
 import { fileRows } from './filerows.ts';
 import type { Mirror } from './mirror.ts';
@@ -45,7 +46,8 @@ export async function* fetchRows(stage: Stage, mirror: Mirror, options: FetchOpt
     if (!stores.has(name)) stores.set(name, openSource(name, accessOf(stage, options)));
     return stores.get(name)!;
   };
-  const fetcher = new Fetcher(stage, mirror, storeOf);
+  const crew = new Crew(2);
+  const fetcher = new Fetcher(stage, mirror, storeOf, crew);
   const underWay = gate(jobs);
   let end: EndRow | undefined;
   let expected = 0;
@@ -91,6 +93,7 @@ export async function* fetchRows(stage: Stage, mirror: Mirror, options: FetchOpt
     }
     if (end) yield { end };
   } finally {
+    await crew.end();
     for (const store of stores.values()) (await store).close();
   }
 }

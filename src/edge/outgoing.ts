@@ -395,8 +395,15 @@ export function canRow(folder: CanFolder, manifest: Manifest): CanRow {
   return { can: manifest.can, dir: folder.dir, class: manifest.class, measurements: manifest.measurements, files };
 }
 
+/** In hex. */
+export interface Digests {
+  bytes: number;
+  sha256: string;
+  md5: string;
+}
+
 /** Digests of a file, read as a stream. */
-export async function digestFile(path: string): Promise<{ bytes: number; sha256: string; md5: string }> {
+export async function digestFile(path: string): Promise<Digests> {
   const sha = createHash('sha256');
   const md5 = createHash('md5');
   let bytes = 0;

@@ -1,5 +1,6 @@
-// What packing does beside the main thread: all that costs time. Tasks and results are plain data, so that they can
-// go from thread to thread.
+// What is done beside the main thread: all that costs time. Tasks and results are plain data, so that they can go from
+// thread to thread.
+import { type Digests, digestFile } from './outgoing.ts';
 import { type Batch, type Item, type PressOptions, press } from './press.ts';
 import { type PostNote, type PostOrigin, type PostsToRead, readPosts } from './readposts.ts';
 import { type Expected, verifyCan } from './verify.ts';
@@ -23,6 +24,8 @@ export interface Tasks {
   items: { task: HeldItems & PressOptions; result: Batch<null>[] };
   /** Reads a can back. */
   verify: { task: Expected; result: undefined };
+  /** Reads a file. */
+  digest: { task: { path: string }; result: Digests };
 }
 
 export type TaskName = keyof Tasks;
@@ -42,6 +45,7 @@ const WORKERS: Workers = {
     await verifyCan(task);
     return undefined;
   },
+  digest: ({ path }) => digestFile(path),
 };
 
 function* withBytes(items: HeldItem[], posts: Uint8Array): Generator<Item<null>> {
