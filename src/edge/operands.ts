@@ -2,30 +2,17 @@
 import { statSync } from 'node:fs';
 import { isUrl } from '../record/storeurls.ts';
 import { eraOf, TwoLayouts } from '../record/twolayouts.ts';
-import { UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
-import { bytes, flag, number, type OptionSpec } from '../stream/verb.ts';
+import { bytes, choice, flag, number } from '../stream/verb.ts';
 import { type DocumentLimits, DocumentReader, FORMATS, type Format, type OpenedDocument } from './documents.ts';
 import { Objects } from './objects.ts';
 import { fileBytes } from './source.ts';
 import { accessOf } from './store.ts';
 import type { WholeBuckets } from './wholebuckets.ts';
 
-const format: OptionSpec<Format> = {
-  flags: '--format <name>',
-  text: `what the input is: ${FORMATS.join(', ')}`,
-  parse: (given) => {
-    const known = FORMATS.find((name) => name === given);
-    if (!known) throw new UsageError(`--format: one of ${FORMATS.join(', ')}, not '${given}'`);
-    return known;
-  },
-  initial: 'auto',
-  shown: 'auto',
-};
-
 /** The options of a verb that opens files, declared once. */
 export const OPENING = {
-  format,
+  format: choice('--format <name>', 'what the input is', FORMATS, 'auto'),
   maxDepth: number('--max-depth <levels>', 'deepest nesting of a document', 500, 1, 100_000),
   maxInflated: bytes('--max-inflated <bytes>', 'most that one file may inflate to', 100_000_000_000),
   anonymous: flag('--anonymous', 'of S3: sign no request, whatever credentials there are'),
