@@ -127,7 +127,7 @@ t.test('zsh, at a terminal', NO_ZSH ? { skip: NO_ZSH } : {}, (t) => {
   t.equal(made.code, 0, made.err);
   const typed: [string, string][] = [
     ['show sel\\t--to par\\t', 'select|--to|parquet'],
-    ['show ls --meas\\t\\b \\t', 'ls|--measured-'],
+    ['show ls --measured-f\\t', 'ls|--measured-from='],
     ['show ls --kind jsonl,rep\\t', 'ls|--kind|jsonl,report'],
     ['show help sani\\t', 'help|sanitise'],
     ['show completion b\\t', 'completion|bash'],
