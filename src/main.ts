@@ -76,7 +76,8 @@ const COMPLETION = `cannery completion ${SHELLS.join('|')}, as in: source <(cann
 async function printCompletion([shell, ...more]: string[]): Promise<number> {
   const known = SHELLS.find((name) => name === shell);
   if (shell === '--help' || shell === '-h') return help(['completion']);
-  if (known === undefined || more.length > 0) throw new UsageError(`${SHELLS.join(' or ')}: see cannery help completion`);
+  if (known === undefined || more.length > 0)
+    throw new UsageError(`${SHELLS.join(' or ')}: see cannery help completion`);
   print(completion(known, await loadAll()));
   return EXIT.ok;
 }

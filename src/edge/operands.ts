@@ -6,7 +6,7 @@ import type { Stage } from '../stream/stage.ts';
 import { bytes, choice, flag, number } from '../stream/verb.ts';
 import { type DocumentLimits, DocumentReader, FORMATS, type Format, type OpenedDocument } from './documents.ts';
 import { Objects } from './objects.ts';
-import { fileBytes } from './source.ts';
+import { type Bytes, fileBytes } from './source.ts';
 import { accessOf } from './store.ts';
 import type { WholeBuckets } from './wholebuckets.ts';
 
@@ -32,6 +32,8 @@ export interface Taker {
   /** Told of every file. */
   buckets?: WholeBuckets;
   recorded?: DocumentLimits['recorded'];
+  /** Passes on the bytes of every file. */
+  through?(file: string, bytes: Bytes): Bytes;
 }
 
 /**
@@ -42,11 +44,11 @@ export async function* documentsOf(
   stage: Stage,
   files: Iterable<string> | AsyncIterable<string>,
   { format, maxDepth, maxInflated, ...access }: OpeningOptions,
-  { buckets, recorded }: Taker = {},
+  { buckets, recorded, through = (_, bytes) => bytes }: Taker = {},
 ): AsyncGenerator<OpenedDocument> {
   const limits = { maxLine: stage.maxLine, maxDepth, maxInflated, ...(recorded && { recorded }) };
   const objects = new Objects(accessOf(stage, access));
-  const bytesOf = (file: string) => (isUrl(file) ? objects.bytes(file) : fileBytes(file));
+  const bytesOf = (file: string) => through(file, isUrl(file) ? objects.bytes(file) : fileBytes(file));
   const reader = new DocumentReader(stage, limits, bytesOf);
   const layouts = new TwoLayouts();
   try {
