@@ -36,13 +36,15 @@ const textOf = (item: string | Field | Partition): string => {
   return item.kind === fieldOf(item.name).kind ? item.name : `${item.name}:${item.kind}`;
 };
 
-/** Options that are not as they are without being given. */
+/** Option → value, of those that are not as they are without being given. */
 function queryOf(options: QueryOptions): Query {
   const query: Query = {};
-  for (const [key, { initial }] of SPECS) {
+  for (const [key, { flags, initial }] of SPECS) {
     const value = options[key as keyof QueryOptions];
-    if (Array.isArray(value) && value.length > 0) query[key] = (value as (string | Field | Partition)[]).map(textOf);
-    else if (!Array.isArray(value) && value !== initial && value !== undefined) query[key] = value;
+    const name = longOf(flags).slice(2);
+    if (Array.isArray(value)) {
+      if (value.length > 0) query[name] = (value as (string | Field | Partition)[]).map(textOf);
+    } else if (value !== initial && value !== undefined) query[name] = typeof value === 'boolean' ? true : value;
   }
   return query;
 }
@@ -50,14 +52,16 @@ function queryOf(options: QueryOptions): Query {
 /** The options again. @throws UsageError, Failure */
 function optionsOf(query: Query): QueryOptions {
   const options: Record<string, unknown> = {};
-  for (const [key, { parse, initial }] of SPECS) {
-    const given = query[key];
+  const strange = new Set(Object.keys(query));
+  for (const [key, { flags, parse, initial }] of SPECS) {
+    const name = longOf(flags).slice(2);
+    strange.delete(name);
+    const given = query[name];
     if (given === undefined) options[key] = initial;
-    else if (typeof initial === 'boolean') options[key] = given === true;
+    else if (typeof initial === 'boolean') options[key] = !initial;
     else options[key] = [given].flat().reduce<unknown>((before, one) => parse(`${one}`, before), initial);
   }
-  const strange = Object.keys(query).find((key) => !Object.hasOwn(QUERY, key));
-  if (strange !== undefined) throw new Failure(`its query has '${strange}', which this program does not know`);
+  if (strange.size > 0) throw new Failure(`its query has '${[...strange][0]}', which this program does not know`);
   return options as QueryOptions;
 }
 
@@ -88,10 +92,7 @@ export class Subset {
   options<O extends QueryOptions>(given: O): O {
     if (!this.#check) return given;
     const [own] = Object.keys(queryOf(given));
-    if (own !== undefined) {
-      const { flags } = QUERY[own as keyof QueryOptions];
-      throw new UsageError(`--check takes the query of the manifest: leave ${longOf(flags)} out`);
-    }
+    if (own !== undefined) throw new UsageError(`--check takes the query of the manifest: leave --${own} out`);
     try {
       return { ...given, ...optionsOf(this.#check.manifest.query) };
     } catch (error) {
@@ -193,8 +194,8 @@ export class Subset {
       else stage.say(`${path}: the same: ${manifest.inputs.length} inputs, ${stage.counts.out} measurements`);
     }
     if (!this.#place) return;
-    const { in: came, out: gone, left_out = 0, rejected } = stage.counts;
-    const counts = { in: came!, out: gone!, left_out, rejected: rejected! };
+    const { out: selected, left_out = 0, rejected } = stage.counts;
+    const counts = { selected: selected!, left_out, rejected: rejected! };
     const manifest = { tool: __VERSION__, query: queryOf(options), counts, output, inputs: this.#inputs() };
     const file = new FileWriter(this.#place.temporary);
     file.write(Buffer.from(subsetText(manifest)));
