@@ -121,7 +121,8 @@ t.test('a manifest and what it does not take', async (t) => {
   exits(t, await run('cannery select --check m . --out u && diff -r t u'), 0);
 
   const forged: [string, RegExp][] = [
-    ['', /not JSON/],
+    ['', /no manifest of a selection/],
+    ['x\n', /line 1: not JSON/],
     ['{}\n', /no manifest of a selection/],
     [text.slice(0, -1), /cut short/],
     [`${head}\n${others[0]}\n`, /cut short/],

@@ -116,6 +116,7 @@ export class Subset {
 
   /** The bytes of an input, all of them counted, however many its reader takes. */
   async *through(file: string, source: Bytes): AsyncGenerator<Uint8Array> {
+    if (this.#place) this.#nameOf(file);
     if (this.#digests.has(file)) throw new Failure(`${file} comes twice`);
     this.#digests.set(file, undefined);
     const hash = createHash('sha256');
@@ -167,17 +168,22 @@ export class Subset {
     if (others > 0) throw new Malformed(`${path}: ${others} of its ${manifest.inputs.length} inputs are others here`);
   }
 
-  /** @throws UsageError where an input has no name that others could find it by */
+  /** By which others find it. @throws UsageError where it has no such name */
+  #nameOf(file: string): string {
+    const s3path = this.#told.get(file)?.s3path ?? keyOf(file);
+    const fault = keyFault(s3path);
+    if (fault !== undefined) throw new UsageError(`--manifest: ${file}: give its path below this folder (${fault})`);
+    return s3path;
+  }
+
+  /** @throws UsageError where two would be found by one name */
   #inputs(): InputRow[] {
     const names = new Set<string>();
     return [...this.#digests].map(([file, digest]) => {
-      const told = this.#told.get(file);
-      const s3path = told?.s3path ?? keyOf(file);
-      const fault = keyFault(s3path);
-      if (fault !== undefined) throw new UsageError(`--manifest: ${file}: give its path below this folder (${fault})`);
+      const s3path = this.#nameOf(file);
       if (names.has(s3path)) throw new UsageError(`--manifest: two inputs are ${s3path}`);
       names.add(s3path);
-      return { file: told?.from ?? (isUrl(file) ? file : s3path), s3path, ...digest! };
+      return { file: this.#told.get(file)?.from ?? (isUrl(file) ? file : s3path), s3path, ...digest! };
     });
   }
 
