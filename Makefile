@@ -53,6 +53,7 @@ servers:
 	bash test/servers/sshd.sh install
 	bash test/servers/sshd.sh start
 	bash test/servers/strace.sh install
+	bash test/servers/duckdb.sh install
 
 clean:
 	rm -rf dist build run .tap

@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { completion, SHELLS } from './stream/completion.ts';
 import { describe, EXIT, exitCodeOf, printable, ReaderGone, UsageError } from './stream/errors.ts';
 import { type CommonOptions, Stage } from './stream/stage.ts';
 import { COMMON, type Options, type Verb } from './stream/verb.ts';
@@ -14,6 +15,8 @@ const names = () =>
     .map((file) => file.slice(0, -3))
     .sort();
 const load = async (name: string) => ((await import(new URL(`${name}.js`, folder).href)) as { default: Verb }).default;
+
+const loadAll = async () => new Map(await Promise.all(names().map(async (name) => [name, await load(name)] as const)));
 
 /** commander's command for a verb, from its one declaration. */
 function commandOf(name: string, verb: Verb): Command {
@@ -44,7 +47,7 @@ function print(text: string): void {
 }
 
 async function topHelp(): Promise<string> {
-  const verbs = await Promise.all(names().map(async (name) => `  ${name.padEnd(10)} ${(await load(name)).summary}`));
+  const verbs = [...(await loadAll())].map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
   return [
     'Usage: cannery VERB [options] [operands]',
     '',
@@ -53,9 +56,38 @@ async function topHelp(): Promise<string> {
     'Verbs:',
     ...verbs,
     '',
-    'cannery VERB --help tells the options of a verb; the manual is in man/ (cannery(1), cannery-rows(5)).',
+    'cannery help VERB tells the options of a verb; the manual is in man/ (cannery(1), cannery-rows(5)).',
+    'cannery completion bash (or zsh) prints what a shell needs to complete all of this.',
     '',
   ].join('\n');
+}
+
+/** Of a verb, what `cannery VERB --help` prints. */
+async function help([name, ...more]: string[]): Promise<number> {
+  if (name === undefined || more.length > 0) throw new UsageError('one verb: cannery help VERB');
+  if (name === 'completion') print(`Usage: ${COMPLETION}\n`);
+  else if (!names().includes(name)) throw await noVerb(name);
+  else print(commandOf(name, await load(name)).helpInformation());
+  return EXIT.ok;
+}
+
+const COMPLETION = `cannery completion ${SHELLS.join('|')}, as in: source <(cannery completion bash)`;
+
+async function printCompletion([shell, ...more]: string[]): Promise<number> {
+  const known = SHELLS.find((name) => name === shell);
+  if (shell === '--help' || shell === '-h') return help(['completion']);
+  if (known === undefined || more.length > 0)
+    throw new UsageError(`${SHELLS.join(' or ')}: see cannery help completion`);
+  print(completion(known, await loadAll()));
+  return EXIT.ok;
+}
+
+async function noVerb(name: string): Promise<UsageError> {
+  const { nearNames } = await import('./record/near.ts');
+  const near = nearNames(name, [...names(), 'completion', 'help']);
+  return new UsageError(
+    `no verb '${name}'; ${near.length > 0 ? 'near' : 'there are'}: ${(near.length > 0 ? near : names()).join(', ')}`,
+  );
 }
 
 async function run(argv: string[]): Promise<number> {
@@ -68,9 +100,10 @@ async function run(argv: string[]): Promise<number> {
     print(await topHelp());
     return EXIT.ok;
   }
-  if (name === 'help') return run([rest[0]!, '--help']);
+  if (name === 'help') return help(rest);
+  if (name === 'completion') return printCompletion(rest);
   if (name === undefined) throw new UsageError('a verb is missing: see cannery --help');
-  if (!names().includes(name)) throw new UsageError(`no verb '${name}'; there are ${names().join(', ')}`);
+  if (!names().includes(name)) throw await noVerb(name);
 
   const verb = await load(name);
   const command = commandOf(name, verb);

@@ -10,7 +10,7 @@ const files = readdirSync('src', { recursive: true })
 
 /** Folder → the folders of ours that it may import, itself always included. */
 const MAY: Record<string, string[]> = {
-  main: ['stream'],
+  main: ['stream', 'record'],
   commands: ['stream', 'record', 'edge'],
   edge: ['stream', 'record'],
   stream: [],

@@ -112,7 +112,8 @@ function sameOptions(t: Test, lines: string[], wanted: HelpOption[]): void {
 }
 
 t.test('every page belongs to something, and every verb has a page', (t) => {
-  const wanted = ['cannery.1', 'cannery-durability.7', 'cannery-rows.5', ...VERBS.map((verb) => `cannery-${verb}.1`)];
+  const others = ['cannery.1', 'cannery-durability.7', 'cannery-examples.7', 'cannery-rows.5'];
+  const wanted = [...others, ...VERBS.map((verb) => `cannery-${verb}.1`)];
   t.same([...PAGES].sort(), wanted.sort());
   for (const page of PAGES) {
     const refs = [...read(page).matchAll(/^\.BR (cannery[a-z\\-]*) \((\d)\)/gm)].map(
@@ -277,7 +278,7 @@ function pattern(shown: string[]): RegExp {
 const PLACE = '/srv/cannery';
 /** A bucket in an example is a folder here: a store has the same keys in both. */
 const BUCKET = 's3://bucket';
-const missing = ['jq', 'sqlite3'].filter((program) => !has(program));
+const missing = ['jq', 'sqlite3', 'duckdb'].filter((program) => !has(program));
 
 for (const page of PAGES) {
   t.test(`${page}: its examples run`, (t) => {
@@ -362,6 +363,8 @@ function everything(t: Test) {
     cans.push(...run('cannery upload store <cans | cannery index jsonl.sqlite | cannery clear'));
   }
   files.push(...run('cannery ls store --kind all'), ...run('cannery ls store | cannery fetch --to mirror'));
+  run('cannery ls mirror | cannery select --files --to csv --partition cc --out table --manifest subset >out');
+  const subset = rows(readFileSync(join(cwd, 'subset'), 'utf8'));
   const copies = rows(readFileSync(join(cwd, 'mirror/.cannery-fetch/manifest.jsonl'), 'utf8'));
   files.push(...run('cannery ls 2016-08-01 | cannery bucket --to raw --date 2016-08-02 --settle 0 --copy'));
   const backups = run('cannery backup raw/2016-08-02 private');
@@ -373,7 +376,7 @@ function everything(t: Test) {
   rmSync(join(cwd, 'store/raw/20240201/10/DE'), { recursive: true });
   const findings = run('cannery fsck --store store --index jsonl.sqlite', 3);
   return {
-    ...{ copies, backups, entries, finding: finding!, bucket: bucket!, superseded: superseded! },
+    ...{ subset, copies, backups, entries, finding: finding!, bucket: bucket!, superseded: superseded! },
     cwd,
     files,
     measured,
@@ -406,6 +409,12 @@ t.test('cannery-rows(5) has the members of real rows', (t) => {
   t.same(keys(...real.entries), manifest.sort(), 'the manifest of a bucket');
   const mirror = entries(sections(ROWS).get('MANIFEST OF A MIRROR')!).map(({ tag }) => tag);
   t.same(keys(...real.copies), mirror.sort(), 'the manifest of a mirror');
+  const subset = entries(sections(ROWS).get('MANIFEST OF A SELECTION')!).map(({ tag }) => tag);
+  t.same(
+    [...new Set(real.subset.flatMap(Object.keys))].sort(),
+    [...new Set(subset)].sort(),
+    'the manifest of a selection',
+  );
   t.same(keys(...real.lines), members('rows.jsonl'), 'rows.jsonl');
   t.same(keys(...real.manifests), members('can.json'), 'can.json');
   t.same(

@@ -21,4 +21,7 @@ for server in "radosgw ${CANNERY_RADOSGW_DIR:-$cache/cannery-radosgw}" "sshd ${C
   if bash "test/servers/${server%% *}.sh" status >/dev/null 2>&1 && [ -r "$env" ]; then . "$env"; fi
 done
 
+# DuckDB too.
+if found=$(bash test/servers/duckdb.sh status 2>/dev/null); then export PATH="$found:$PATH"; fi
+
 npx tap -R tap "${files[@]}" | tee build/test.tap | node test/report.mjs

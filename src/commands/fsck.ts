@@ -1,7 +1,7 @@
-import { Fsck, type RowClass } from '../edge/fsck.ts';
+import { Fsck, ROW_CLASSES } from '../edge/fsck.ts';
 import { openStore, storeName } from '../edge/store.ts';
 import { UsageError } from '../stream/errors.ts';
-import { flag, number, type OptionSpec, text, verb } from '../stream/verb.ts';
+import { choice, flag, number, type OptionSpec, text, verb } from '../stream/verb.ts';
 
 const seed: OptionSpec<string> = {
   flags: '--seed <text>',
@@ -9,17 +9,6 @@ const seed: OptionSpec<string> = {
   parse: (given) => given,
   initial: '0',
   shown: '0',
-};
-
-const rowClass: OptionSpec<RowClass | undefined> = {
-  flags: '--row-class <class>',
-  text: 'in a new index, of row cans of which nothing else tells it: sanitised or unsanitised',
-  parse: (given) => {
-    if (given !== 'sanitised' && given !== 'unsanitised')
-      throw new UsageError(`--row-class: '${given}' is neither sanitised nor unsanitised`);
-    return given;
-  },
-  initial: undefined,
 };
 
 export default verb({
@@ -34,7 +23,7 @@ export default verb({
     outgoing: text('--outgoing <dir>', 'look at the cans of this outgoing folder too'),
     superseded: flag('--superseded', 'list the superseded cans that the store still has'),
     rebuild: text('--rebuild <db>', 'make a new index of what the store has; reads as --deep does'),
-    rowClass,
+    rowClass: choice('--row-class <class>', 'in a new index, of row cans of which nothing else tells it', ROW_CLASSES),
     indexedAs: text('--indexed-as <store>', 'what the index calls the store (default: as in --store)'),
     after: text('--after <key>', 'only keys behind this one'),
     until: text('--until <key>', 'only keys up to this one'),

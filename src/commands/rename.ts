@@ -5,9 +5,9 @@ import { type Lock, tryLock } from '../edge/lock.ts';
 import { renameArchive } from '../edge/renamer.ts';
 import { undoRenames } from '../edge/unrename.ts';
 import { dayOrHour, second } from '../record/moments.ts';
-import type { Layout } from '../record/reportnames.ts';
+import { LAYOUTS } from '../record/reportnames.ts';
 import { Failure, UsageError } from '../stream/errors.ts';
-import { flag, type OptionSpec, seconds, text, verb } from '../stream/verb.ts';
+import { choice, flag, type OptionSpec, seconds, text, verb } from '../stream/verb.ts';
 
 const before: OptionSpec<number | undefined> = {
   flags: '--before <time>',
@@ -19,17 +19,6 @@ const before: OptionSpec<number | undefined> = {
     return time;
   },
   initial: undefined,
-};
-
-const layout: OptionSpec<Layout> = {
-  flags: '--layout <name>',
-  text: 'order of the parts of a name: seed, or pipeline as later archives have it',
-  parse: (given) => {
-    if (given !== 'seed' && given !== 'pipeline') throw new UsageError(`--layout: seed or pipeline, not '${given}'`);
-    return given;
-  },
-  initial: 'seed',
-  shown: 'seed',
 };
 
 export default verb({
@@ -44,7 +33,12 @@ export default verb({
       60,
       86_400 * 365,
     ),
-    layout,
+    layout: choice(
+      '--layout <name>',
+      'order of the parts of a name, pipeline being that of later archives',
+      LAYOUTS,
+      'seed',
+    ),
     dryRun: flag('--dry-run', 'tell what would be done, and change nothing'),
     undo: text('--undo <log>', 'take back the moves that this rename.log tells of'),
   },

@@ -1,23 +1,11 @@
 import { checkUnknownList, keyId, readBridgeFile, readKeyFile, writeUnknownList } from '../edge/bridgefiles.ts';
 import { checkPaths } from '../edge/checker.ts';
 import { filterRows } from '../edge/rowfilter.ts';
-import { RULES, type SanitiseOptions, Sanitiser } from '../record/sanitise.ts';
+import { RULES, Sanitiser } from '../record/sanitise.ts';
 import { UsageError } from '../stream/errors.ts';
-import { flag, list, type OptionSpec, text, verb } from '../stream/verb.ts';
+import { choice, flag, list, text, verb } from '../stream/verb.ts';
 
 const UNKNOWN = ['redact', 'drop', 'keep'] as const;
-
-const unknown: OptionSpec<SanitiseOptions['unknown']> = {
-  flags: '--unknown <what>',
-  text: `what to do with a bridge that the database does not have: ${UNKNOWN.join(', ')}`,
-  parse: (given) => {
-    const known = UNKNOWN.find((name) => name === given);
-    if (!known) throw new UsageError(`--unknown: one of ${UNKNOWN.join(', ')}, not '${given}'`);
-    return known;
-  },
-  initial: 'redact',
-  shown: 'redact',
-};
 
 const SCRUBS = [
   ['scrubEndpoints', 'endpoint'],
@@ -31,7 +19,7 @@ export default verb({
   options: {
     bridges: text('--bridges <db>', 'the bridge database'),
     key: text('--key <file>', 'secret for what stands in the place of an unknown address'),
-    unknown,
+    unknown: choice('--unknown <what>', 'what to do with a bridge that the database does not have', UNKNOWN, 'redact'),
     unknownList: text('--unknown-list <file>', 'write what stands for each unknown bridge, and its measurements'),
     allowEmptyBridgeDb: flag('--allow-empty-bridge-db', 'go on with a database that holds no bridge'),
     probeIp: { ...flag('--no-probe-ip', "leave the probe's own address where it stands"), initial: true },

@@ -43,7 +43,8 @@ export interface FsckSettings {
   until: string | undefined;
 }
 
-export type RowClass = Exclude<CanClass, 'as-received'>;
+export const ROW_CLASSES = ['sanitised', 'unsanitised'] as const satisfies readonly CanClass[];
+export type RowClass = (typeof ROW_CLASSES)[number];
 
 interface Entry {
   key: string;

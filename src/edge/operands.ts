@@ -2,30 +2,17 @@
 import { statSync } from 'node:fs';
 import { isUrl } from '../record/storeurls.ts';
 import { eraOf, TwoLayouts } from '../record/twolayouts.ts';
-import { UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
-import { bytes, flag, number, type OptionSpec } from '../stream/verb.ts';
+import { bytes, choice, flag, number } from '../stream/verb.ts';
 import { type DocumentLimits, DocumentReader, FORMATS, type Format, type OpenedDocument } from './documents.ts';
 import { Objects } from './objects.ts';
-import { fileBytes } from './source.ts';
+import { type Bytes, fileBytes } from './source.ts';
 import { accessOf } from './store.ts';
 import type { WholeBuckets } from './wholebuckets.ts';
 
-const format: OptionSpec<Format> = {
-  flags: '--format <name>',
-  text: `what the input is: ${FORMATS.join(', ')}`,
-  parse: (given) => {
-    const known = FORMATS.find((name) => name === given);
-    if (!known) throw new UsageError(`--format: one of ${FORMATS.join(', ')}, not '${given}'`);
-    return known;
-  },
-  initial: 'auto',
-  shown: 'auto',
-};
-
 /** The options of a verb that opens files, declared once. */
 export const OPENING = {
-  format,
+  format: choice('--format <name>', 'what the input is', FORMATS, 'auto'),
   maxDepth: number('--max-depth <levels>', 'deepest nesting of a document', 500, 1, 100_000),
   maxInflated: bytes('--max-inflated <bytes>', 'most that one file may inflate to', 100_000_000_000),
   anonymous: flag('--anonymous', 'of S3: sign no request, whatever credentials there are'),
@@ -45,6 +32,8 @@ export interface Taker {
   /** Told of every file. */
   buckets?: WholeBuckets;
   recorded?: DocumentLimits['recorded'];
+  /** Passes on the bytes of every file. */
+  through?(file: string, bytes: Bytes): Bytes;
 }
 
 /**
@@ -55,11 +44,11 @@ export async function* documentsOf(
   stage: Stage,
   files: Iterable<string> | AsyncIterable<string>,
   { format, maxDepth, maxInflated, ...access }: OpeningOptions,
-  { buckets, recorded }: Taker = {},
+  { buckets, recorded, through = (_, bytes) => bytes }: Taker = {},
 ): AsyncGenerator<OpenedDocument> {
   const limits = { maxLine: stage.maxLine, maxDepth, maxInflated, ...(recorded && { recorded }) };
   const objects = new Objects(accessOf(stage, access));
-  const bytesOf = (file: string) => (isUrl(file) ? objects.bytes(file) : fileBytes(file));
+  const bytesOf = (file: string) => through(file, isUrl(file) ? objects.bytes(file) : fileBytes(file));
   const reader = new DocumentReader(stage, limits, bytesOf);
   const layouts = new TwoLayouts();
   try {

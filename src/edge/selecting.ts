@@ -1,7 +1,8 @@
 // The options that select files, declared once for the verbs that have them.
 import { dayOrHour } from '../record/moments.ts';
 import { compactTest } from '../record/names.ts';
-import { isKnownCountry, isKnownTest, nearCountries, nearTests } from '../record/near.ts';
+import { countryCodes, isKnownCountry, isKnownTest, nearCountries, nearTests } from '../record/near.ts';
+import { KNOWN_TESTS } from '../record/testnames.ts';
 import { UsageError } from '../stream/errors.ts';
 import { flag, list, type OptionSpec } from '../stream/verb.ts';
 import { KINDS, type Kind } from './listing.ts';
@@ -29,21 +30,32 @@ function country(given: string): string {
   throw new UsageError(`--cc: two letters, not '${given}'${near(nearCountries(given))}`);
 }
 
+/** As --kind names them. */
+const KIND_NAMES: readonly string[] = [...KINDS, 'can', 'all'];
+
 function kindsOf(given: string): string {
-  if (given === 'can' || given === 'all' || (KINDS as readonly string[]).includes(given)) return given;
-  throw new UsageError(`--kind: one of ${KINDS.join(', ')}, can, all, not '${given}'`);
+  if (KIND_NAMES.includes(given)) return given;
+  throw new UsageError(`--kind: one of ${KIND_NAMES.join(', ')}, not '${given}'`);
 }
 
 export const SELECTING = {
-  cc: list('--cc <countries>', 'only these countries, as IT,IR', country),
-  test: list('--test <names>', 'only these tests, as web_connectivity or webconnectivity', (name) =>
-    compactTest(name).toLowerCase(),
+  cc: list('--cc <countries>', 'only these countries, as IT,IR', country, countryCodes),
+  test: list(
+    '--test <names>',
+    'only these tests, as web_connectivity or webconnectivity',
+    (name) => compactTest(name).toLowerCase(),
+    () => KNOWN_TESTS,
   ),
   from: moment('--from <time>', 'from this day or hour on (arrival or upload, UTC)'),
   to: moment('--to <time>', 'up to this day or hour, which is not in it'),
   measuredFrom: moment('--measured-from <time>', 'what can have been measured from this day or hour on'),
   measuredTo: moment('--measured-to <time>', 'what can have been measured before this day or hour'),
-  kind: list('--kind <kinds>', `only these: ${KINDS.join(', ')}, can, all (default: ${USUAL.join(',')})`, kindsOf),
+  kind: list(
+    '--kind <kinds>',
+    `only these: ${KIND_NAMES.join(', ')} (default: ${USUAL.join(',')})`,
+    kindsOf,
+    () => KIND_NAMES,
+  ),
   anyName: flag('--any-name', 'in a bucket: take names of countries and tests that nobody knows'),
 };
 

@@ -1,10 +1,10 @@
 // The options of `select`, and what they mean.
-import { columnOf, type Field } from '../record/fields.ts';
+import { columnOf, type Field, USUAL_NAMES } from '../record/fields.ts';
 import { PARTITIONS, type Partition, partitionBy } from '../record/partitions.ts';
 import { parseWhere, type Where, WhereError } from '../record/where.ts';
 import { UsageError } from '../stream/errors.ts';
-import { flag, list, number, type OptionSpec, text } from '../stream/verb.ts';
-import { TABLES, type TableKind } from './tables.ts';
+import { choice, flag, list, longOf, number, type OptionSpec, text } from '../stream/verb.ts';
+import { TABLES } from './tables.ts';
 
 const where: OptionSpec<string[]> = {
   flags: '--where <expression>',
@@ -13,32 +13,22 @@ const where: OptionSpec<string[]> = {
   initial: [],
 };
 
-const to: OptionSpec<TableKind | undefined> = {
-  flags: '--to <format>',
-  text: `a table in the place of rows: ${TABLES.join(', ')}`,
-  parse: (given) => {
-    const known = TABLES.find((name) => name === given);
-    if (!known) throw new UsageError(`--to: one of ${TABLES.join(', ')}, not '${given}'`);
-    return known;
-  },
-  initial: undefined,
-};
-
 /** Names, separated by commas, of which none may come twice. */
 function distinct<T>(
   flags: string,
   help: string,
   of: (name: string) => T,
   nameOf: (one: T) => string,
+  choices: readonly string[],
 ): OptionSpec<T[]> {
   const names = list(flags, help);
   const parse = (given: string, before: T[]) => {
     const all = [...before, ...names.parse(given, []).map(of)];
     const twice = all.find((one, i) => all.findIndex((other) => nameOf(other) === nameOf(one)) < i);
-    if (twice) throw new UsageError(`${flags.split(' ')[0]}: '${nameOf(twice)}' comes twice`);
+    if (twice) throw new UsageError(`${longOf(flags)}: '${nameOf(twice)}' comes twice`);
     return all;
   };
-  return { flags, text: help, parse, initial: [] };
+  return { ...names, parse, initial: [], choices: () => choices };
 }
 
 function fieldNamed(name: string): Field {
@@ -63,14 +53,16 @@ export const SELECT = {
     'of a table: its columns, as cc,asn,test_keys.blocking',
     fieldNamed,
     ({ name }) => name,
+    USUAL_NAMES,
   ),
-  to,
+  to: choice('--to <format>', 'a table in the place of rows', TABLES),
   out: text('--out <path>', 'a new file for the table, or with --partition a new folder'),
   partition: distinct(
     '--partition <names>',
     `a file for each: ${PARTITIONS.join(', ')}`,
     partitionNamed,
     ({ by }) => by,
+    PARTITIONS,
   ),
   guard: {
     ...flag('--no-guard', 'in csv: leave texts that a spreadsheet takes for formulas as they are'),

@@ -14,6 +14,11 @@ function countries(): Map<string, string> {
   return found;
 }
 
+/** Of every country that has one today. */
+export function countryCodes(): string[] {
+  return [...countries().keys()];
+}
+
 /** Two capitals → true for a country of today, and ZZ, which is unknown. XA and XB are of the tables' own tests. */
 export function isKnownCountry(code: string): boolean {
   return (
@@ -56,6 +61,16 @@ export function nearTests(compact: string): string[] {
   return [...COMPACT.entries()]
     .map(([known, name]) => ({ name, far: known.includes(compact) ? 1 : distance(known, compact) }))
     .filter(({ name, far }) => far <= Math.max(1, Math.floor(name.length / 4)))
+    .sort((a, b) => a.far - b.far)
+    .map(({ name }) => name)
+    .slice(0, 3);
+}
+
+/** Names that another may mean, the nearest first. */
+export function nearNames(given: string, names: readonly string[]): string[] {
+  return names
+    .map((name) => ({ name, far: distance(name, given) }))
+    .filter(({ name, far }) => far <= Math.max(1, Math.floor(name.length / 3)))
     .sort((a, b) => a.far - b.far)
     .map(({ name }) => name)
     .slice(0, 3);

@@ -4,7 +4,8 @@ import { compactTest, testForPath, timeOf } from './names.ts';
 import { canonicalTest, INVALID } from './testnames.ts';
 
 /** The order that the parts of a name stand in. */
-export type Layout = 'seed' | 'pipeline';
+export const LAYOUTS = ['seed', 'pipeline'] as const;
+export type Layout = (typeof LAYOUTS)[number];
 
 export interface ReportParts {
   /** Milliseconds since the epoch, whole seconds. */

@@ -41,6 +41,8 @@ export interface FileRow {
   s3path?: string;
   /** Of S3. */
   etag?: string;
+  /** Of a copy: what it is one of. */
+  from?: string;
   /** Another row of the list follows, or its end row. */
   more?: true;
 }
@@ -81,7 +83,7 @@ export function endRow(rows: number, rejected: number, more: Omit<EndRow, 'kind'
 export function parseRow(bytes: Buffer, maxDepth = ROW_DEPTH): MeasurementRow | EndRow | FileRow | OtherRow {
   const { value, lineFeed } = readJson(bytes, {
     maxDepth,
-    names: ['bytes', 'kind', 's3path', 'etag', 'more'],
+    names: ['bytes', 'kind', 's3path', 'etag', 'from', 'more'],
     first: PREFIX.length,
   });
   if (value.type !== 'object') throw new Error('a row is a JSON object');
@@ -191,7 +193,7 @@ function parseFile(bytes: Buffer, row: Value): FileRow {
   if (Number.isSafeInteger(count) && count >= 0) row_.bytes = count;
   const holds = stringOf(bytes, member(row, 'kind'));
   if (holds !== undefined) row_.holds = holds;
-  for (const name of ['s3path', 'etag'] as const) {
+  for (const name of ['s3path', 'etag', 'from'] as const) {
     const text = stringOf(bytes, member(row, name));
     if (text !== undefined) row_[name] = text;
   }

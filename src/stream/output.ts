@@ -1,3 +1,4 @@
+import { createHash, type Hash } from 'node:crypto';
 import { writevSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import ndjson from 'ndjson';
@@ -19,6 +20,7 @@ export class Output {
   #timer: NodeJS.Immediate | undefined;
   #writing: Promise<void> | undefined;
   #error: Error | undefined;
+  #hash: Hash | undefined;
   #receipts: Serializer | undefined;
   #receiptsTaken: (() => void)[] = [];
 
@@ -35,6 +37,16 @@ export class Output {
   /** Rows go to this descriptor from now on, without a stream: who writes waits until they are taken. */
   writeTo(fd: number): void {
     if (!this.#stream) this.#fd = fd;
+  }
+
+  /** A digest is wanted of all that is written from now on. */
+  hash(): void {
+    this.#hash = createHash('sha256');
+  }
+
+  /** In hexadecimal; once. */
+  get sha256(): string | undefined {
+    return this.#hash?.digest('hex');
   }
 
   #failed(error: Error) {
@@ -90,6 +102,7 @@ export class Output {
     this.#waiting.push(bytes);
     this.#held += bytes.length;
     this.bytes += bytes.length;
+    this.#hash?.update(bytes);
   }
 
   /** Hands everything to the stream and waits until it was taken. */

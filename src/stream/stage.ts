@@ -163,6 +163,17 @@ export class Stage {
     await this.#out.piece(piece);
   }
 
+  /** Before the first row: a digest will be asked for of all that goes to stdout. */
+  hash(): void {
+    this.#out.hash();
+  }
+
+  /** Of all that went to stdout, when it was taken. */
+  async digest(): Promise<{ bytes: number; sha256: string }> {
+    await this.#out.flush();
+    return { bytes: this.#out.bytes, sha256: this.#out.sha256! };
+  }
+
   /** Hands the rows to the next stage now, where it should start on them at once. */
   flush(): Promise<void> {
     return this.#out.flush();

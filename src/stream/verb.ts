@@ -10,6 +10,10 @@ export interface OptionSpec<T> {
   initial: T;
   /** Shown in help after the text. */
   shown?: string;
+  /** What a shell offers. */
+  choices?: () => readonly string[];
+  /** Several may be given, separated by commas. */
+  many?: boolean;
 }
 
 type Values<O> = { [K in keyof O]: O[K] extends OptionSpec<infer T> ? T : never };
@@ -41,14 +45,45 @@ export function text(flags: string, help: string): OptionSpec<string | undefined
   return { flags, text: help, parse: (given) => given, initial: undefined };
 }
 
-/** Given several times, or separated by commas. */
-export function list(flags: string, help: string, check: (item: string) => string = (s) => s): OptionSpec<string[]> {
+/** One of some names. */
+export function choice<T extends string>(flags: string, help: string, choices: readonly T[]): OptionSpec<T | undefined>;
+export function choice<T extends string>(flags: string, help: string, choices: readonly T[], initial: T): OptionSpec<T>;
+export function choice<T extends string>(
+  flags: string,
+  help: string,
+  choices: readonly T[],
+  initial?: T,
+): OptionSpec<T | undefined> {
+  const parse = (given: string) => {
+    const known = choices.find((name) => name === given);
+    if (known === undefined) throw new UsageError(`${longOf(flags)}: one of ${choices.join(', ')}, not '${given}'`);
+    return known;
+  };
+  const shown = initial === undefined ? {} : { shown: initial };
+  return { flags, text: `${help}: ${choices.join(', ')}`, parse, initial, choices: () => choices, ...shown };
+}
+
+/**
+ * Given several times, or separated by commas.
+ * @param choices what a shell offers; others are for `check` to refuse
+ */
+export function list(
+  flags: string,
+  help: string,
+  check: (item: string) => string = (s) => s,
+  choices?: () => readonly string[],
+): OptionSpec<string[]> {
   const parse = (given: string, before: string[]) => {
     const items = given.split(',').map((item) => item.trim());
-    if (items.includes('')) throw new UsageError(`${flags.split(' ')[0]}: an empty name in '${given}'`);
+    if (items.includes('')) throw new UsageError(`${longOf(flags)}: an empty name in '${given}'`);
     return [...before, ...items.map(check)];
   };
-  return { flags, text: help, parse, initial: [] };
+  return { flags, text: help, parse, initial: [], many: true, ...(choices && { choices }) };
+}
+
+/** An option's name as it is typed. */
+export function longOf(flags: string): string {
+  return flags.split(' ')[0]!;
 }
 
 /** A whole number. */
@@ -72,7 +107,7 @@ function numeric(
   const parse = (given: string) => {
     const n = form.test(given) ? Number(given) : Number.NaN;
     if (!(n >= min && n <= max))
-      throw new UsageError(`${flags.split(' ')[0]}: a number from ${min} to ${max}, not '${given}'`);
+      throw new UsageError(`${longOf(flags)}: a number from ${min} to ${max}, not '${given}'`);
     return n;
   };
   return { flags, text: help, parse, initial, shown: String(initial) };
@@ -85,7 +120,7 @@ export function bytes(flags: string, help: string, initial: number): OptionSpec<
   const parse = (given: string) => {
     const [, digits, unit] = /^([0-9]{1,15})([kKMG]?)$/.exec(given) ?? [];
     const n = Number(digits) * (UNITS[unit ?? ''] ?? Number.NaN);
-    if (!(n >= 1)) throw new UsageError(`${flags.split(' ')[0]}: a size such as 20000000 or 20M, not '${given}'`);
+    if (!(n >= 1)) throw new UsageError(`${longOf(flags)}: a size such as 20000000 or 20M, not '${given}'`);
     return n;
   };
   return { flags, text: help, parse, initial, shown: String(initial) };
