@@ -4,7 +4,7 @@ import { NewPlace } from '../edge/newfile.ts';
 import { documentsOf, OPENING, sizeOf } from '../edge/operands.ts';
 import { Sample } from '../edge/sample.ts';
 import { rowsOut, Selecting } from '../edge/selection.ts';
-import { SELECT, whereOf } from '../edge/selectoptions.ts';
+import { refuseMisfits, SELECT, whereOf } from '../edge/selectoptions.ts';
 import { Subset } from '../edge/subset.ts';
 import { OneTable, PartitionedTable } from '../edge/tables.ts';
 import { columnOf, DEFAULT_FIELDS } from '../record/fields.ts';
@@ -32,17 +32,8 @@ export default verb({
     const options = subset.options(given);
     const files = subset.files ?? (given.files ? subset.rows() : operands.length > 0 ? operands : undefined);
     const { to, out, partition, sample, seed, guard, dropBodies, keepHash, end } = options;
-    const needs = (given: boolean, name: string, wanted: boolean, other: string) => {
-      if (given && !wanted) throw new UsageError(`${name} goes with ${other}`);
-    };
-    needs(options.fields.length > 0, '--fields', to !== undefined, '--to csv, jsonl or parquet');
-    needs(out !== undefined, '--out', to !== undefined, '--to csv, jsonl or parquet');
-    needs(partition.length > 0, '--partition', out !== undefined, '--out, which names a folder then');
-    needs(keepHash, '--keep-hash', dropBodies, '--drop-bodies');
-    needs(seed !== undefined, '--seed', sample > 0, '--sample');
-    needs(end, '--end', to === undefined && files !== undefined, 'files, and without --to');
-    needs(isSubset, '--manifest', files !== undefined, 'files, or --files');
-    needs(!guard, '--no-guard', to === 'csv', '--to csv');
+    refuseMisfits(options, files !== undefined);
+    if (isSubset && files === undefined) throw new UsageError('--manifest goes with files, or --files');
     if (to === 'parquet' && out === undefined && isatty(1))
       throw new UsageError('parquet is no text: give --out FILE, or a pipe');
     const where = options.where.map((text) => whereOf(text, options.anyName));

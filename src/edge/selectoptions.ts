@@ -86,3 +86,35 @@ export function whereOf(expression: string, anyName: boolean): Where {
     throw error;
   }
 }
+
+/** What `refuseMisfits` looks at. */
+interface Given {
+  to: string | undefined;
+  out: string | undefined;
+  fields: unknown[];
+  partition: unknown[];
+  sample: number;
+  seed: number | undefined;
+  guard: boolean;
+  dropBodies: boolean;
+  keepHash: boolean;
+  end: boolean;
+}
+
+/**
+ * @param fromFiles the measurements come from files, not as rows
+ * @throws UsageError for an option without the one that it belongs to
+ */
+export function refuseMisfits(options: Given, fromFiles: boolean): void {
+  const { to, out, fields, partition, sample, seed, guard, dropBodies, keepHash, end } = options;
+  const needs = (given: boolean, name: string, wanted: boolean, other: string) => {
+    if (given && !wanted) throw new UsageError(`${name} goes with ${other}`);
+  };
+  needs(fields.length > 0, '--fields', to !== undefined, '--to csv, jsonl or parquet');
+  needs(out !== undefined, '--out', to !== undefined, '--to csv, jsonl or parquet');
+  needs(partition.length > 0, '--partition', out !== undefined, '--out, which names a folder then');
+  needs(keepHash, '--keep-hash', dropBodies, '--drop-bodies');
+  needs(seed !== undefined, '--seed', sample > 0, '--sample');
+  needs(end, '--end', to === undefined && fromFiles, 'files, and without --to');
+  needs(!guard, '--no-guard', to === 'csv', '--to csv');
+}
