@@ -61,14 +61,17 @@ t.test('the command line', (t) => {
   const verbs = readdirSync(join(ROOT, 'src/commands'))
     .filter((file) => file.endsWith('.ts'))
     .map((file) => file.slice(0, -3));
-  const unknown = cannery(['lss']);
+  const near = cannery(['lss']);
+  t.equal(near.code, 2);
+  t.equal(near.err, "cannery lss: no verb 'lss'; near: ls\n");
+  const unknown = cannery(['xyzzy']);
   t.equal(unknown.code, 2);
   for (const verb of verbs) t.ok(unknown.err.includes(verb), `the list of verbs has ${verb}`);
-  t.match(unknown.err, /^cannery lss: no verb 'lss'; there are [a-z, ]+\n$/);
+  t.match(unknown.err, /^cannery xyzzy: no verb 'xyzzy'; there are: [a-z, ]+\n$/);
 
   const cases: [args: string[], err: RegExp][] = [
     [[], /^cannery: a verb is missing: see cannery --help\n$/],
-    [['../x'], /^cannery: no verb '\.\.\/x'; there are/],
+    [['../x'], /^cannery: no verb '\.\.\/x'; there are: /],
     [['constructor'], /no verb 'constructor'/],
     [['help', 'nothing'], /no verb 'nothing'/],
     [['--nothing'], /no verb '--nothing'/],
