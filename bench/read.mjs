@@ -1,7 +1,7 @@
 // What reading cans costs: `cat` checks every line and puts three members in front; jq and Python parse what they are given.
 //   node bench/spool.mjs --to DIR && node bench/read.mjs DIR [ROUNDS]
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { contest, has } from './contest.mjs';
 
@@ -37,13 +37,14 @@ const python = [
   `for line in gzip.open('${file}'):`,
   '    row = json.loads(line)',
   `    sys.stdout.write(json.dumps([row.get(name) for name in ${JSON.stringify(FIELDS)}]) + chr(10))`,
-].join('\n');
+];
+writeFileSync(`${cwd}/read.py`, `${python.join('\n')}\n`);
 await contest(
   'reading, three fields',
   [
     of('zcat | jq -c', `zcat ${file} | jq -c '[${FIELDS.map((name) => `.${name}`)}]' > out.jq`),
     of('cannery select', `${cannery} select ${file} --fields ${FIELDS} --to jsonl > out.select`),
-    ...((await has('python3')) ? [of('python: gzip, json', `python3 -c "${python}" > out.python`)] : []),
+    ...((await has('python3')) ? [of('python: gzip, json', 'python3 read.py > out.python')] : []),
   ],
   Number(rounds),
 );

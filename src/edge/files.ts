@@ -304,6 +304,35 @@ export function isSameFile(path: string, identity: FileIdentity): boolean {
   return now.dev === dev && now.ino === ino && now.size === size && now.mtimeNs === mtimeNs;
 }
 
+/** In hex. */
+export interface Digests {
+  bytes: number;
+  sha256: string;
+  md5: string;
+}
+
+/** Digests of a file, read piece by piece into a buffer; on a thread that has nothing else to do. */
+export function digestsOf(path: string, buffer: Buffer): Digests {
+  const [sha, md5] = [createHash('sha256'), createHash('md5')];
+  const fd = openSync(path, 'r');
+  try {
+    let bytes = 0;
+    for (;;) {
+      const count = readFully(fd, buffer, bytes);
+      if (count === 0) break;
+      const piece = buffer.subarray(0, count);
+      sha.update(piece);
+      md5.update(piece);
+      bytes += count;
+    }
+    return { bytes, sha256: sha.digest('hex'), md5: md5.digest('hex') };
+  } catch (error) {
+    throw named(path, error);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Bytes of a range of a file. @throws Error where the file ends before */
 export function readRange(path: string, offset: number, length: number): Buffer {
   const fd = openSync(path, 'r');

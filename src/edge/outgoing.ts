@@ -6,7 +6,16 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { hourFolder, parseCanName } from '../record/names.ts';
 import { describe, errno, Failure, Malformed } from '../stream/errors.ts';
-import { exists, fsyncFolder, makeFolder, named, readJsonFile, replaceFile, writeFileDurably } from './files.ts';
+import {
+  type Digests,
+  exists,
+  fsyncFolder,
+  makeFolder,
+  named,
+  readJsonFile,
+  replaceFile,
+  writeFileDurably,
+} from './files.ts';
 import { type Lock, tryLock } from './lock.ts';
 import { isLedger, isManifest, isPurpose } from './ownfiles.ts';
 
@@ -393,13 +402,6 @@ export function locate(row: CanRow): { outgoing: Outgoing; can: string } {
 export function canRow(folder: CanFolder, manifest: Manifest): CanRow {
   const files = manifest.files.map(({ name, bytes, sha256, s3path }) => ({ name, bytes, sha256, s3path }));
   return { can: manifest.can, dir: folder.dir, class: manifest.class, measurements: manifest.measurements, files };
-}
-
-/** In hex. */
-export interface Digests {
-  bytes: number;
-  sha256: string;
-  md5: string;
 }
 
 /** Digests of a file, read as a stream. */
