@@ -10,7 +10,7 @@ export default verb({
   summary: 'put cans into a store, verified, and never over other bytes',
   operands: 'STORE',
   options: {
-    jobs: number('--jobs <n>', 'cans under way at once', 4, 1, 64),
+    jobs: number('--jobs <n>', 'cans under way at once', 16, 1, 64),
     attempts: number('--attempts <n>', 'tries of one request', 20, 1, 1000),
     private: flag('--private', 'the store is private: unsanitised cans may go there'),
     withRows: flag('--with-rows', 'put the rows of the index beside each can'),
