@@ -382,7 +382,7 @@ export class S3Store implements Store {
         if (gained() > before) n = lost = 0;
         before = gained();
         lost = fault.kind === 'connection' ? lost + 1 : 0;
-        const where = `${this.name}/${key}: ${what}: ${fault.reason}`;
+        const where = `${this.name}/${key}: ${what}: ${fault.reason}${this.#whoAsked(fault)}`;
         if (fault.kind === 'status') throw new StatusError(where, fault.status);
         if (fault.region !== undefined && fault.region !== this.#region) {
           this.#region = fault.region;
@@ -414,6 +414,11 @@ export class S3Store implements Store {
     else return false;
     this.client = this.connect();
     return true;
+  }
+
+  #whoAsked({ reason }: Fault): string {
+    const isDenied = reason.startsWith('access denied');
+    return isDenied && this.#anonymous && this.#options.anonymous === 'fallback' ? '; there are no credentials' : '';
   }
 
   close(): void {
