@@ -40,11 +40,9 @@ bench: build
 	@node bench/pipeline.mjs build/bench
 	@node bench/slowputs.mjs build/bench
 	@node bench/read.mjs build/bench
-	@node bench/select.mjs build/bench
 	@node bench/lookup.mjs build/bench
 	@node bench/growth.mjs build/bench
 	@node bench/normalise.mjs build/bench
-	@node bench/select.mjs build/bench
 	@node bench/index-rows.mjs
 	@node bench/yaml.mjs
 

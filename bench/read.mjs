@@ -1,4 +1,5 @@
-// What reading cans costs: `cat` checks every line and puts three members in front; jq and Python parse what they are given.
+// What reading cans costs, all of every line (`cat` checks each, and puts three members in front) and some fields (`select`),
+// against zcat with jq, and Python. All read the same file; all may use every core.
 //   node bench/spool.mjs --to DIR && node bench/read.mjs DIR [ROUNDS]
 import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
@@ -31,20 +32,47 @@ await contest(
   Number(rounds),
 );
 
-const FIELDS = ['report_id', 'input', 'probe_cc'];
+const THREE = ['report_id', 'input', 'probe_cc'];
+const TEN = [
+  ...THREE,
+  ...['probe_asn', 'test_name', 'measurement_start_time', 'software_name', 'software_version'],
+  ...['test_keys.blocking', 'test_keys.accessible'],
+];
+const paths = (names) => names.map((name) => `.${name}`);
 const python = [
   'import gzip, json, sys',
   `for line in gzip.open('${file}'):`,
   '    row = json.loads(line)',
-  `    sys.stdout.write(json.dumps([row.get(name) for name in ${JSON.stringify(FIELDS)}]) + chr(10))`,
+  `    sys.stdout.write(json.dumps({name: row.get(name) for name in ${JSON.stringify(THREE)}}) + chr(10))`,
 ];
 writeFileSync(`${cwd}/read.py`, `${python.join('\n')}\n`);
 await contest(
-  'reading, three fields',
+  'select, three fields as JSON lines',
   [
-    of('zcat | jq -c', `zcat ${file} | jq -c '[${FIELDS.map((name) => `.${name}`)}]' > out.jq`),
-    of('cannery select', `${cannery} select ${file} --fields ${FIELDS} --to jsonl > out.select`),
+    of('zcat | jq -c', `zcat ${file} | jq -c '{${THREE}}' > select.jq`),
+    of('cannery select', `${cannery} select ${file} --fields ${THREE} --to jsonl > select.jsonl`),
     ...((await has('python3')) ? [of('python: gzip, json', 'python3 read.py > out.python')] : []),
+  ],
+  Number(rounds),
+);
+await contest(
+  'select, ten fields as a table',
+  [
+    of('zcat | jq -r @csv', `zcat ${file} | jq -r '[${paths(TEN)}] | @csv' > select.jq`),
+    of('cannery select --to csv', `${cannery} select ${file} --fields ${TEN} --to csv > select.csv`),
+    of(
+      'cannery select --to parquet',
+      `rm -f t.parquet; ${cannery} select ${file} --fields ${TEN} --to parquet --out t.parquet`,
+    ),
+    of('zcat alone', `zcat ${file} > /dev/null`),
+  ],
+  Number(rounds),
+);
+await contest(
+  'select, one country of eight, as rows',
+  [
+    of('zcat | jq -c', `zcat ${file} | jq -c 'select(.probe_cc == "IT")' > select.jq`),
+    of('cannery select', `${cannery} select ${file} --where 'cc = IT' > select.jsonl`),
   ],
   Number(rounds),
 );

@@ -7,8 +7,7 @@ import { describeAt, Malformed, UsageError } from '../stream/errors.ts';
 import { orderedMap } from '../stream/ordered.ts';
 import type { Stage } from '../stream/stage.ts';
 import type { BucketView } from './buckets.ts';
-import { exists } from './files.ts';
-import { digestFile } from './outgoing.ts';
+import { digestFile, exists } from './files.ts';
 import type { PutResult, Store, StoredFile, StoredObject } from './store.ts';
 
 /** @throws UsageError where a folder store and the bucket are one, or one lies in the other */

@@ -242,16 +242,10 @@ export async function digestRegularFile(path: string, each?: (piece: Buffer) => 
     const before = await handle.stat({ bigint: true });
     if (!before.isFile()) throw new Malformed('not a regular file');
     const hash = createHash('sha256');
-    const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(PIECE, Number(before.size))));
-    let bytes = 0;
-    while (BigInt(bytes) <= before.size) {
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, bytes);
-      if (bytesRead === 0) break;
-      const piece = buffer.subarray(0, bytesRead);
+    const bytes = await eachPiece(handle, Number(before.size), (piece) => {
       hash.update(piece);
-      await each?.(piece);
-      bytes += bytesRead;
-    }
+      return each?.(piece);
+    });
     const after = await handle.stat({ bigint: true });
     if (BigInt(bytes) !== before.size || after.size !== before.size || after.mtimeNs !== before.mtimeNs)
       throw new Malformed('changed while it was read');
@@ -260,6 +254,45 @@ export async function digestRegularFile(path: string, each?: (piece: Buffer) => 
     return { bytes, sha256: hash.digest('hex'), identity: { dev, ino, size, mtimeNs }, mode };
   } finally {
     await handle.close();
+  }
+}
+
+/** Hands over the pieces of a file, all in one buffer. @returns bytes read: of a file that grows, more than `size` */
+async function eachPiece(handle: FileHandle, size: number, take: (piece: Buffer) => unknown): Promise<number> {
+  const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(PIECE, size)));
+  let bytes = 0;
+  while (bytes <= size) {
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, bytes);
+    if (bytesRead === 0) break;
+    await take(buffer.subarray(0, bytesRead));
+    bytes += bytesRead;
+  }
+  return bytes;
+}
+
+/** In hex. */
+export interface Digests {
+  bytes: number;
+  sha256: string;
+  md5: string;
+}
+
+/** Digests of a file, by a name that may be a link. */
+export async function digestFile(path: string): Promise<Digests> {
+  const [sha, md5] = [createHash('sha256'), createHash('md5')];
+  try {
+    const handle = await open(path, 'r');
+    try {
+      const bytes = await eachPiece(handle, (await handle.stat()).size, (piece) => {
+        sha.update(piece);
+        md5.update(piece);
+      });
+      return { bytes, sha256: sha.digest('hex'), md5: md5.digest('hex') };
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw named(path, error);
   }
 }
 
@@ -302,35 +335,6 @@ export function isSameFile(path: string, identity: FileIdentity): boolean {
   if (!now?.isFile()) return false;
   const { dev, ino, size, mtimeNs } = identity;
   return now.dev === dev && now.ino === ino && now.size === size && now.mtimeNs === mtimeNs;
-}
-
-/** In hex. */
-export interface Digests {
-  bytes: number;
-  sha256: string;
-  md5: string;
-}
-
-/** Digests of a file, read piece by piece into a buffer; on a thread that has nothing else to do. */
-export function digestsOf(path: string, buffer: Buffer): Digests {
-  const [sha, md5] = [createHash('sha256'), createHash('md5')];
-  const fd = openSync(path, 'r');
-  try {
-    let bytes = 0;
-    for (;;) {
-      const count = readFully(fd, buffer, bytes);
-      if (count === 0) break;
-      const piece = buffer.subarray(0, count);
-      sha.update(piece);
-      md5.update(piece);
-      bytes += count;
-    }
-    return { bytes, sha256: sha.digest('hex'), md5: md5.digest('hex') };
-  } catch (error) {
-    throw named(path, error);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /** Bytes of a range of a file. @throws Error where the file ends before */

@@ -1,9 +1,8 @@
 // Inflates gzip. Of cans of ours, which are series of members, several are inflated side by side.
 import { pipeline, Readable } from 'node:stream';
-import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { Malformed } from '../stream/errors.ts';
-import { HEADER } from './gzip.ts';
+import { HEADER, inflateMember } from './gzip.ts';
 import type { Bytes } from './source.ts';
 
 /** Compressed bytes that one task inflates: fewer would not be worth it. */
@@ -72,20 +71,15 @@ async function* inflateStream(source: Bytes, max: number, count: number): AsyncG
   }
 }
 
-const gunzip = promisify(zlib.gunzip) as (
-  bytes: Uint8Array,
-  options: zlib.ZlibOptions,
-) => Promise<{ buffer: Buffer; engine: { bytesWritten: number } } | Buffer>;
-
 /** @returns undefined for what is not whole members and nothing else */
 async function wholeText(slice: Buffer): Promise<Buffer | undefined> {
   try {
-    const done = await gunzip(slice, {
-      info: true,
-      chunkSize: 1024 * 1024,
-      maxOutputLength: LARGEST_TEXT,
-    } as zlib.ZlibOptions);
-    const { buffer, engine } = done as { buffer: Buffer; engine: { bytesWritten: number } };
+    const options = { info: true, chunkSize: 1024 * 1024, maxOutputLength: LARGEST_TEXT };
+    const done = (await inflateMember(slice, options)) as unknown as {
+      buffer: Buffer;
+      engine: { bytesWritten: number };
+    };
+    const { buffer, engine } = done;
     return engine.bytesWritten === slice.length ? buffer : undefined;
   } catch {
     return undefined;

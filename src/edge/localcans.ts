@@ -3,9 +3,9 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { compareKeys, JSONL_EXT, keyFolder, parseCanName } from '../record/names.ts';
 import { describe, errno, Malformed } from '../stream/errors.ts';
-import { lstatOf } from './files.ts';
+import { digestFile, lstatOf } from './files.ts';
 import type { Findings } from './findings.ts';
-import { type CanClass, type CanFile, CanFolder, digestFile, type Outgoing, type State } from './outgoing.ts';
+import { type CanClass, type CanFile, CanFolder, type Outgoing, type State } from './outgoing.ts';
 
 export interface LocalCan {
   /** Key of the `.jsonl.gz`. */

@@ -1,21 +1,10 @@
 // `outgoing/`: every can is a folder, and its state is the folder it lies in. One rename(2) commits both
 // files, the rows and the manifest together.
-import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { hourFolder, parseCanName } from '../record/names.ts';
 import { describe, errno, Failure, Malformed } from '../stream/errors.ts';
-import {
-  type Digests,
-  exists,
-  fsyncFolder,
-  makeFolder,
-  named,
-  readJsonFile,
-  replaceFile,
-  writeFileDurably,
-} from './files.ts';
+import { exists, fsyncFolder, makeFolder, readJsonFile, replaceFile, writeFileDurably } from './files.ts';
 import { type Lock, tryLock } from './lock.ts';
 import { isLedger, isManifest, isPurpose } from './ownfiles.ts';
 
@@ -402,23 +391,4 @@ export function locate(row: CanRow): { outgoing: Outgoing; can: string } {
 export function canRow(folder: CanFolder, manifest: Manifest): CanRow {
   const files = manifest.files.map(({ name, bytes, sha256, s3path }) => ({ name, bytes, sha256, s3path }));
   return { can: manifest.can, dir: folder.dir, class: manifest.class, measurements: manifest.measurements, files };
-}
-
-/** Digests of a file, read as a stream. */
-export async function digestFile(path: string): Promise<Digests> {
-  const sha = createHash('sha256');
-  const md5 = createHash('md5');
-  let bytes = 0;
-  try {
-    const { size } = await stat(path);
-    const highWaterMark = Math.min(Math.max(size, 4096), 1024 * 1024); // a buffer of a megabyte for each small file costs more than its digest
-    for await (const chunk of createReadStream(path, { highWaterMark })) {
-      sha.update(chunk as Buffer);
-      md5.update(chunk as Buffer);
-      bytes += (chunk as Buffer).length;
-    }
-  } catch (error) {
-    throw named(path, error);
-  }
-  return { bytes, sha256: sha.digest('hex'), md5: md5.digest('hex') };
 }

@@ -1,6 +1,6 @@
 // What is done beside the main thread: all that costs time. Tasks and results are plain data, so that they can go from
 // thread to thread.
-import { type Digests, digestsOf } from './files.ts';
+import { type Digests, digestFile } from './files.ts';
 import { type Batch, type Item, type PressOptions, press } from './press.ts';
 import { type PostNote, type PostOrigin, type PostsToRead, readPosts } from './readposts.ts';
 import { type Expected, verifyCan } from './verify.ts';
@@ -45,10 +45,7 @@ const WORKERS: Workers = {
     await verifyCan(task);
     return undefined;
   },
-  async digest({ path }) {
-    used = 0;
-    return digestsOf(path, room(PIECE));
-  },
+  digest: ({ path }) => digestFile(path),
 };
 
 function* withBytes(items: HeldItem[], posts: Uint8Array): Generator<Item<null>> {
@@ -64,8 +61,6 @@ function* withBytes(items: HeldItem[], posts: Uint8Array): Generator<Item<null>>
 let held: Buffer = Buffer.alloc(0);
 let used = 0;
 const ROOM = 2 * 1024 * 1024;
-/** Of a file that is read through. */
-const PIECE = 256 * 1024;
 
 function room(bytes: number): Buffer {
   if (used + bytes > held.length) {

@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { ROWS_EXT } from '../record/names.ts';
 import type { Reporter } from './commit.ts';
-import { replaceFile } from './files.ts';
-import { type CanFile, type CanFolder, type CanRow, canRow, digestFile, type Manifest } from './outgoing.ts';
+import { digestFile, replaceFile } from './files.ts';
+import { type CanFile, type CanFolder, type CanRow, canRow, type Manifest } from './outgoing.ts';
 import type { Store } from './store.ts';
 
 export interface SendOptions {

@@ -6,8 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { compareKeys } from '../record/names.ts';
 import { errno, Failure, Malformed } from '../stream/errors.ts';
-import { exists, fsyncFolder, lstatOf, makeFolder, named, readRange, unlinkIfThere } from './files.ts';
-import { digestFile } from './outgoing.ts';
+import { digestFile, exists, fsyncFolder, lstatOf, makeFolder, named, readRange, unlinkIfThere } from './files.ts';
 import { Changed, type PutResult, type Store, type StoredFile, type StoredObject, type Taker } from './store.ts';
 
 /** A plain folder. A file appears under its key whole and durable, or not at all. */

@@ -416,8 +416,8 @@ export class S3Store implements Store {
     return true;
   }
 
-  #whoAsked({ reason }: Fault): string {
-    const isDenied = reason.startsWith('access denied');
+  #whoAsked({ code }: Fault): string {
+    const isDenied = code === 401 || code === 403;
     return isDenied && this.#anonymous && this.#options.anonymous === 'fallback' ? '; there are no credentials' : '';
   }
 
