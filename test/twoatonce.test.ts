@@ -335,10 +335,10 @@ t.test('a second run while the first still uploads', async (t) => {
     if (method === 'PUT') for (let n = 0; slow && n < 3000; n++) await sleep(10);
     return 'pass';
   });
-  const line = PIPELINE.replace('upload store', `upload ${bucket.url}`);
+  const line = PIPELINE.replace('upload store', `upload --jobs 4 ${bucket.url}`);
   const env = bucket.env({ AWS_ENDPOINT_URL_S3: relay.endpoint });
   const first = shellAsync(line, { cwd, env });
-  await until(() => relay.of('PUT').length === 4); // --jobs
+  await until(() => relay.of('PUT').length === 4); // and two of the cans wait
   const late = send(cwd, 7, { cc: 'AA' }); // the same hour, country and test
   sent.push(late);
   const second = shellAsync(line, { cwd, env });

@@ -1,6 +1,6 @@
 // System calls that fail: a clear error, and once the cause is gone a second run that completes.
 import type { Test } from 'tap';
-import { prepare, tryEach } from './breaks.ts';
+import { isSteady, prepare, tryEach } from './breaks.ts';
 import { chosenOf, count, EVERY_FAILURE, ONLY, random, tracedTest, WHOLE } from './campaign.ts';
 import { sample } from './place.ts';
 import { errorsOf, type Point, tell } from './points.ts';
@@ -14,8 +14,15 @@ const ONCE_SILENT = /^EMFILE: upload at socket/;
 
 const EVERY = Number.POSITIVE_INFINITY;
 
-async function failAll(t: Test, stock: Stock, few: number, verbs?: readonly string[]): Promise<void> {
-  const { all, scenario, points } = await prepare(t, stock, verbs);
+async function failAll(
+  t: Test,
+  stock: Stock,
+  few: number,
+  verbs?: readonly string[],
+  meant: (point: Point) => boolean = () => true,
+): Promise<void> {
+  const { all, scenario, points: found } = await prepare(t, stock, verbs);
+  const points = found.filter(meant);
   // At every point one failure, or with CANNERY_FAULTS=all-failures every one that can be.
   const errorsAt = (point: Point) =>
     EVERY_FAILURE || ONLY !== undefined ? errorsOf(point) : sample(errorsOf(point), 1, random);
@@ -49,5 +56,6 @@ tracedTest('a mirror of a store, with system calls that fail', (t) =>
     mirror(() => fakeRemote(t)),
     3,
     ['fetch'],
+    isSteady,
   ),
 );

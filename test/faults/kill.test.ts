@@ -1,6 +1,6 @@
 // Killed at any system call that changes something, and run again: nothing lost, nothing twice.
 import type { Test } from 'tap';
-import { prepare, tryEach } from './breaks.ts';
+import { isSteady, prepare, tryEach } from './breaks.ts';
 import { chosenOf, count, ONLY, random, tracedTest, WHOLE } from './campaign.ts';
 import { type Point, tell } from './points.ts';
 import { fakeRemote, realRemote } from './remotes.ts';
@@ -60,7 +60,7 @@ tracedTest('a mirror of a store, killed', (t) =>
   killAll(
     t,
     mirror(() => fakeRemote(t)),
-    { few: 3, verbs: ['fetch'] },
+    { few: 3, verbs: ['fetch'], meant: isSteady },
   ),
 );
 
