@@ -1,8 +1,9 @@
 // Everything that `cat` opens, as documents one after the other. A bad one is told and the rest goes on.
 import { basename, dirname } from 'node:path';
+import { FACT_NAMES, legacyUid, NO_LINE } from '../record/facts.ts';
 import { type JsonError, type JsonLimits, onOneLine, readJson, type Value } from '../record/json.ts';
 import { dayForPath, parseKey, parsePostName, uidOfMember } from '../record/names.ts';
-import { FACT_NAMES, legacyUid, NO_LINE, readPost } from '../record/post.ts';
+import { readPost } from '../record/post.ts';
 import { type MeasurementRow, type Provenance, parseRow } from '../record/rows.ts';
 import { describeAt, Malformed, UsageError } from '../stream/errors.ts';
 import { type Line, readAll } from '../stream/lines.ts';

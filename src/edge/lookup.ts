@@ -1,7 +1,8 @@
 // Lines out of cans, each in one ranged read; never another line's bytes.
+
+import { KEY_NAMES, lookupKeys, NO_LINE } from '../record/facts.ts';
 import { lineHash } from '../record/identity.ts';
 import { readJson } from '../record/json.ts';
-import { KEY_NAMES, lookupKeys, NO_LINE } from '../record/post.ts';
 import { ROW_DEPTH } from '../record/rows.ts';
 import { describe, errno, Malformed } from '../stream/errors.ts';
 import { isGzip } from './gzip.ts';

@@ -1,8 +1,9 @@
 // Posts of one hour folder as they lie in the spool, read for packing.
 import { join } from 'node:path';
+import { NO_LINE } from '../record/facts.ts';
 import { uidHash } from '../record/identity.ts';
 import { parsePostName } from '../record/names.ts';
-import { NO_LINE, readPost } from '../record/post.ts';
+import { readPost } from '../record/post.ts';
 import { describeAt, errno } from '../stream/errors.ts';
 import { type FileIdentity, type FileRead, readRegularFile } from './files.ts';
 import type { Item } from './press.ts';

@@ -1,7 +1,8 @@
 // What `get` is asked for, and the lines that answer it.
+
+import { KEY_NAMES, keyText } from '../record/facts.ts';
 import { member, readJson, stringOf, type Value } from '../record/json.ts';
 import { parseUid } from '../record/names.ts';
-import { KEY_NAMES, keyText } from '../record/post.ts';
 import { ROW_DEPTH } from '../record/rows.ts';
 import { Failure, Malformed } from '../stream/errors.ts';
 import { type Found, type IndexDb, isFound } from './index-db.ts';

@@ -1,7 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { writevSync } from 'node:fs';
 import type { Writable } from 'node:stream';
-import ndjson from 'ndjson';
 import { errno, ReaderGone } from './errors.ts';
 
 /** ndjson's types know strings alone, its code any object. */
@@ -21,7 +20,7 @@ export class Output {
   #writing: Promise<void> | undefined;
   #error: Error | undefined;
   #hash: Hash | undefined;
-  #receipts: Serializer | undefined;
+  #receipts: Promise<Serializer> | undefined;
   #receiptsTaken: (() => void)[] = [];
 
   /**
@@ -78,23 +77,24 @@ export class Output {
 
   /** Writes one receipt (a file row, a can row, a finding). */
   async receipt(row: object): Promise<void> {
+    const receipts = await (this.#receipts ??= this.#serializer());
     await new Promise<void>((done) => {
       this.#receiptsTaken.push(done);
-      this.#serializer().write(row);
+      receipts.write(row);
     });
     await this.#settle();
   }
 
-  #serializer(): Serializer {
-    if (!this.#receipts) {
-      this.#receipts = ndjson.stringify() as unknown as Serializer;
-      // A row is taken when its text has come, which may be after the write has returned.
-      this.#receipts.on('data', (text: string) => {
-        this.#push(text);
-        this.#receiptsTaken.shift()?.();
-      });
-    }
-    return this.#receipts;
+  /** Loaded with the first receipt: who looks up a measurement gives none. */
+  async #serializer(): Promise<Serializer> {
+    const { default: ndjson } = await import('ndjson');
+    const receipts = ndjson.stringify() as unknown as Serializer;
+    // A row is taken when its text has come, which may be after the write has returned.
+    receipts.on('data', (text: string) => {
+      this.#push(text);
+      this.#receiptsTaken.shift()?.();
+    });
+    return receipts;
   }
 
   #push(piece: Buffer | string) {

@@ -11,6 +11,7 @@ import { tarMembers } from '../../src/edge/tar.ts';
 import { yamlRecords } from '../../src/edge/yamldocuments.ts';
 import { BridgeDatabase, readBridges } from '../../src/record/bridges.ts';
 import { manifestLine, parseManifest } from '../../src/record/buckets.ts';
+import { NO_LINE } from '../../src/record/facts.ts';
 import { JsonError, readExactly, readJson } from '../../src/record/json.ts';
 import {
   canName,
@@ -22,7 +23,7 @@ import {
   parsePostName,
 } from '../../src/record/names.ts';
 import { normalise } from '../../src/record/normalise.ts';
-import { NO_LINE, readPost } from '../../src/record/post.ts';
+import { readPost } from '../../src/record/post.ts';
 import { parseLogLine } from '../../src/record/renamelog.ts';
 import { nameOfHeader } from '../../src/record/reportheader.ts';
 import { parseReportName, reportName } from '../../src/record/reportnames.ts';

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
+import { documentFacts, keyText, lookupKeys, NO_LINE } from '../../src/record/facts.ts';
 import { readJson } from '../../src/record/json.ts';
-import { documentFacts, keyText, lookupKeys, NO_LINE, readPost } from '../../src/record/post.ts';
+import { readPost } from '../../src/record/post.ts';
 
 const MB = 1024 * 1024;
 const read = (post: string | Buffer, limits = { maxBytes: 64 * MB }) => readPost(Buffer.from(post as string), limits);
