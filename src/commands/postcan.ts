@@ -6,6 +6,7 @@ import { Outgoing } from '../edge/outgoing.ts';
 import { packRows } from '../edge/packrows.ts';
 import { packSpool } from '../edge/packspool.ts';
 import { DENSE, FAST } from '../edge/press.ts';
+import { memberBy, programOf } from '../edge/program.ts';
 import { isHostId } from '../record/names.ts';
 import { Failure, UsageError } from '../stream/errors.ts';
 import { bytes, flag, number, seconds, text, verb } from '../stream/verb.ts';
@@ -20,6 +21,7 @@ export default verb({
     maxBytes: bytes('--max-bytes <bytes>', 'largest can, compressed', 20_000_000),
     level: { ...number('--level <n>', 'of compression, 1 to 9', 5, 1, 9), initial: 0, shown: '5, or 2 with --fast' },
     fast: flag('--fast', 'larger cans in less time: nearly every measurement is compressed once for both files'),
+    compressProgram: text('--compress-program <command>', 'compress with this program instead, as: igzip -3'),
     threads: number('--threads <n>', 'that compress; 0: one for each core, at most 4', 0, 0, 64),
     maxDepth: number('--max-depth <levels>', 'deepest nesting of a post', 500, 1, 100_000),
     wait: seconds('--wait <seconds>', 'how long to wait for another postcan to end', 0, 86_400),
@@ -34,9 +36,14 @@ export default verb({
     if (!rows && spool === undefined) throw new UsageError('--spool is missing (or --rows, to pack measurement rows)');
     if (!rows && (host === undefined || !isHostId(host)))
       throw new UsageError("--host: letters, digits and '-', as n0");
+    const { compressProgram, fast, level } = options;
+    if (compressProgram !== undefined && (fast || level > 0))
+      throw new UsageError('--compress-program has a level of its own: leave --fast and --level out');
     if (!rows && !options.end) throw new UsageError('--no-end goes with --rows');
     const outgoing = new Outgoing(to);
-    const how = { ...options, ...(options.fast ? FAST : DENSE), ...(options.level > 0 && { level: options.level }) };
+    const program = compressProgram === undefined ? undefined : programOf(compressProgram);
+    if (program) await memberBy(program, Buffer.from('a trial, before anything is done'));
+    const how = { ...options, ...(fast ? FAST : DENSE), ...(level > 0 && { level }), program };
     const crew = new Crew(options.threads || Math.min(4, availableParallelism()));
     const locks: Lock[] = [];
     let waited = false;

@@ -1,16 +1,17 @@
 // Reads a can of a store to its end: lines, posts, the rows that the index has and those that lie beside it, all
 // in step, so that memory does not grow with the can.
 import { createHash } from 'node:crypto';
+import { KEY_NAMES, keyText, type LookupKeys, legacyUid, lookupKeys, NO_LINE } from '../record/facts.ts';
 import { lineHash } from '../record/identity.ts';
 import { readJson } from '../record/json.ts';
 import { JSONL_EXT, POSTCAN_EXT, ROWS_EXT, uidOfMember } from '../record/names.ts';
-import { KEY_NAMES, keyText, type LookupKeys, legacyUid, lookupKeys, NO_LINE, readPost } from '../record/post.ts';
+import { readPost } from '../record/post.ts';
 import { ROW_DEPTH } from '../record/rows.ts';
 import { describe, errno, Malformed } from '../stream/errors.ts';
 import { readAll } from '../stream/lines.ts';
 import type { Stage } from '../stream/stage.ts';
 import type { Findings } from './findings.ts';
-import { MEMBER_TEXT } from './gzip.ts';
+import { PROGRAM_TEXT } from './gzip.ts';
 import { type IndexAudit, IndexDamage, type IndexedCan, type IndexedLine } from './index-audit.ts';
 import type { MemberPlace } from './index-db.ts';
 import { LINES, type LineRow } from './linewriter.ts';
@@ -273,7 +274,7 @@ class CanLines {
     this.#current = undefined;
     const lines = this.count - first;
     // We close a member with the line that brings it over a size.
-    this.#ours &&= member.plainHeader && (lines === 1 || text - lastLine < MEMBER_TEXT);
+    this.#ours &&= member.plainHeader && (lines === 1 || text - lastLine < PROGRAM_TEXT);
     this.members.push({ first_line: first, offset: member.offset, length: member.length });
   }
 
@@ -492,7 +493,7 @@ class Posts {
       if (type !== 'file' || !name.endsWith('.post')) this.ours = false;
       else yield { name, bytes: size > this.#max ? null : await readAll(body, this.#max) };
     }
-    this.ours &&= members.length === 1 && members[0]!.plainHeader;
+    this.ours &&= members.every(({ plainHeader }) => plainHeader);
   }
 }
 

@@ -63,10 +63,10 @@ export async function sealCan<O>(built: BuiltCan<O>, crew: Crew): Promise<void> 
   try {
     writeFileDurably(join(built.dir, 'rows.jsonl'), built.rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
     makeCanLock(built.dir);
-    const { dir, files, batches } = built;
+    const { dir, files, batches, inMembers } = built;
     const items = built.items.map(({ member, bytes, sha256, hash }) => ({ member, bytes, sha256, hash }));
     const text = batches.reduce((sum, batch) => sum + batch.text, 0);
-    await crew.run('verify', { dir, files, items, batches }, text, true);
+    await crew.run('verify', { dir, files, items, batches, inMembers }, text, true);
   } catch (error) {
     rmSync(built.dir, { recursive: true, force: true });
     throw new Failure(`${built.can}: not packed: ${describe(error)}`);

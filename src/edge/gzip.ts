@@ -10,6 +10,9 @@ export const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
 /** Text from which a member of lines is closed. */
 export const MEMBER_TEXT = 128 * 1024;
 
+/** Text from which a member is closed that a program makes: one for each is started, so that there are fewer. */
+export const PROGRAM_TEXT = 1024 * 1024;
+
 /** Text and its deflated bytes, which can stand in any member after anything, with something else behind them. */
 export interface Segment {
   deflated: Uint8Array;
@@ -73,6 +76,15 @@ export function inflateSegments(deflated: Uint8Array, length: number): Buffer {
   const options = { chunkSize: Math.max(64, length + 1), maxOutputLength: Math.max(1, length), info: true };
   const done = zlib.inflateRawSync(whole, options) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
   if (done.engine.bytesWritten !== whole.length) throw new Error('a last block where others follow');
+  return done.buffer;
+}
+
+/** Text of a whole member as `memberOf` makes it. @throws Error for more text, or another frame */
+export function inflateWhole(member: Uint8Array, length: number): Buffer {
+  const options = { chunkSize: Math.max(64, length + 1), maxOutputLength: Math.max(1, length), info: true };
+  const done = zlib.gunzipSync(member, options) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
+  if (done.engine.bytesWritten !== member.length || !HEADER.equals(member.subarray(0, HEADER.length)))
+    throw new Error('no member of ours');
   return done.buffer;
 }
 

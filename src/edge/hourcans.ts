@@ -140,7 +140,7 @@ export class HourPacker {
   }
 
   async *#packSideBySide(groups: AsyncIterable<PostGroup>): AsyncGenerator<CanRow> {
-    const { maxBytes, host } = this.#options;
+    const { maxBytes, host, program } = this.#options;
     const { threads } = this.#crew;
     const begin = (folder: string) => {
       const group = parseHourFolder(folder)!;
@@ -148,7 +148,11 @@ export class HourPacker {
     };
     const flow = { concurrency: 6 * threads, weigh: ({ bytes }: Chunk) => bytes, maxWeight: 16 * CHUNK * threads };
     const pressed = orderedMap(this.#chunks(groups), (chunk) => this.#press(chunk), flow);
-    const built = packCans(this.#outgoing.folder('building'), this.#told(pressed), maxBytes, begin);
+    const built = packCans(this.#outgoing.folder('building'), this.#told(pressed), {
+      maxBytes,
+      begin,
+      inMembers: program !== undefined,
+    });
     // While one can is made durable and read back, the next are packed.
     yield* orderedMap(built, (can) => this.#finish(can), { concurrency: 4 * threads });
   }
@@ -204,8 +208,8 @@ export class HourPacker {
   }
 
   async #press({ folder, names, bytes, last }: Chunk): Promise<PressedPosts> {
-    const { maxPost, maxDepth, level, sharedFrom, maxBytes } = this.#options;
-    const task = { spool: this.#spool, folder, names, maxPost, maxDepth, level, sharedFrom, maxBytes };
+    const { maxPost, maxDepth, level, sharedFrom, program, maxBytes } = this.#options;
+    const task = { spool: this.#spool, folder, names, maxPost, maxDepth, level, sharedFrom, program, maxBytes };
     return { group: folder, last, ...(await this.#crew.run('posts', task, bytes)) };
   }
 

@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import zlib from 'node:zlib';
 import { errno, Malformed } from '../stream/errors.ts';
-import { inflateMember, MEMBER_TEXT } from './gzip.ts';
+import { inflateMember, MEMBER_TEXT, PROGRAM_TEXT } from './gzip.ts';
 import type { MemberPlace } from './index-db.ts';
 import type { Store } from './store.ts';
 
@@ -52,7 +52,7 @@ export class MemberReads {
 
   async #inflated(key: string, { offset }: MemberPlace, bytes: Buffer): Promise<Buffer> {
     // One buffer for the whole text, mostly: node would gather it from pieces of 16 KB.
-    const options = { chunkSize: 2 * MEMBER_TEXT, maxOutputLength: this.maxLine + MEMBER_TEXT };
+    const options = { chunkSize: 2 * MEMBER_TEXT, maxOutputLength: this.maxLine + PROGRAM_TEXT };
     try {
       return bytes.length <= SMALL ? zlib.gunzipSync(bytes, options) : await inflateMember(bytes, options);
     } catch (error) {

@@ -82,7 +82,7 @@ export interface Member {
 
 /** The text of a member. @throws Malformed for what is no whole gzip member */
 export async function* memberText(reader: ByteReader, member: Member): AsyncGenerator<Buffer> {
-  member.plainHeader = await header(reader);
+  member.plainHeader = await readHeader(reader);
   let crc = 0;
   let length = 0;
   for await (const text of inflateRaw(reader)) {
@@ -98,8 +98,8 @@ export async function* memberText(reader: ByteReader, member: Member): AsyncGene
 
 const FLAGS = { headerCrc: 2, extra: 4, name: 8, comment: 16, unknown: 0xe0 };
 
-/** @returns true for the very header that we write */
-async function header(reader: ByteReader): Promise<boolean> {
+/** Reads up to the deflated bytes. @returns true for the very header that we write @throws Malformed */
+export async function readHeader(reader: ByteReader): Promise<boolean> {
   const first = Buffer.from(await reader.peek(HEADER.length));
   if (!isGzip(first)) throw new Malformed('no gzip member begins here');
   await reader.take(HEADER.length);

@@ -1,12 +1,13 @@
 // Makes cans: two files with the same measurements in the same order. The lines are a series of gzip members, so that
-// one can be read by itself; the posts are one member, which every reader of gzip takes whole.
+// one can be read by itself; the posts are one member, which every reader of gzip takes whole. What a program of the user's
+// makes are members always.
 import { createHash, type Hash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { JSONL_EXT, keyFolder, POSTCAN_EXT, parseCanName } from '../record/names.ts';
 import { named } from './files.ts';
-import { HEADER, memberEnd, Sum, segment } from './gzip.ts';
+import { HEADER, memberEnd, memberOf, Sum, segment } from './gzip.ts';
 import type { CanFile, IndexRow } from './outgoing.ts';
 import { type Batch, END_ROOM, type PackedItem, type Shared } from './press.ts';
 import { TAR_END } from './tar.ts';
@@ -36,6 +37,8 @@ export interface BuiltCan<O> {
   rows: IndexRow[];
   items: PackedItem<O>[];
   batches: BatchPlace[];
+  /** Its postcan is members, one for each batch. */
+  inMembers: boolean;
 }
 
 /** Batches of one group, which goes into cans of its own. */
@@ -46,18 +49,22 @@ export interface Pressed<O> {
   last: boolean;
 }
 
-/**
- * Packs batches, in order, into one can after the other; those of a group come together.
- * @param maxBytes compressed size at which the next can begins; a batch is never split, and a larger one has a can for itself
- * @param begin  makes the name of the next can; undefined when only its content can tell (row cans)
- * @param nameOf names a can from the digests of its two files, where `begin` could not
- */
+export interface PackOptions {
+  /** Compressed size at which the next can begins; a batch is never split, and a larger one has a can for itself. */
+  maxBytes: number;
+  /** Makes the name of the next can; without it only its content can tell (row cans). */
+  begin?: (group: string) => string;
+  /** Names a can from the digests of its two files, where `begin` could not. */
+  nameOf?: (files: CanFile[]) => string;
+  /** The batches' stretches of the tar are whole gzip members. */
+  inMembers: boolean;
+}
+
+/** Packs batches, in order, into one can after the other; those of a group come together. */
 export async function* packCans<O>(
   building: string,
   pressed: AsyncIterable<Pressed<O>>,
-  maxBytes: number,
-  begin: (group: string) => string | undefined,
-  nameOf: (files: CanFile[]) => string = () => '',
+  { maxBytes, begin, nameOf = () => '', inMembers }: PackOptions,
 ): AsyncGenerator<BuiltCan<O>> {
   let writer: CanWriter<O> | undefined;
   const finish = (whole: CanWriter<O>) => {
@@ -68,7 +75,7 @@ export async function* packCans<O>(
     for await (const { group, batches, last } of pressed) {
       for (const batch of batches) {
         if (writer && (writer.group !== group || !writer.fits(batch, maxBytes))) yield await finish(writer);
-        writer ??= await CanWriter.create<O>(building, group, begin(group));
+        writer ??= await CanWriter.create<O>(building, group, begin?.(group), inMembers);
         await writer.append(batch);
       }
       if (writer && last) yield await finish(writer);
@@ -141,7 +148,17 @@ class CanWriter<O> {
   #items: PackedItem<O>[] = [];
   #batches: BatchPlace[] = [];
 
-  private constructor(building: string, group: string, name: string | undefined, dir: string, files: HashedFile[]) {
+  #inMembers: boolean;
+
+  private constructor(
+    building: string,
+    group: string,
+    name: string | undefined,
+    dir: string,
+    files: HashedFile[],
+    inMembers: boolean,
+  ) {
+    this.#inMembers = inMembers;
     this.#building = building;
     this.group = group;
     this.#name = name;
@@ -149,11 +166,17 @@ class CanWriter<O> {
     [this.#tar, this.#jsonl] = files as [HashedFile, HashedFile];
   }
 
-  static async create<O>(building: string, group: string, name: string | undefined): Promise<CanWriter<O>> {
+  static async create<O>(
+    building: string,
+    group: string,
+    name: string | undefined,
+    inMembers: boolean,
+  ): Promise<CanWriter<O>> {
     const dir = join(building, name ?? `unnamed-${unnamed++}`);
     await mkdir(dir);
     const file = (ext: string) => HashedFile.create(join(dir, `${name ?? 'unnamed'}${ext}`));
-    return new CanWriter<O>(building, group, name, dir, [await file(POSTCAN_EXT), await file(JSONL_EXT)]);
+    const files = [await file(POSTCAN_EXT), await file(JSONL_EXT)];
+    return new CanWriter<O>(building, group, name, dir, files, inMembers);
   }
 
   /** True while the can stays within the limit with this batch. */
@@ -175,7 +198,7 @@ class CanWriter<O> {
     }
     const place = { jsonl: length, lines, tar: tar.deflated.length, text: tar.length, shared };
     this.#batches.push({ items: items.length, ...place });
-    if (this.#tar.bytes === 0) await this.#tar.write(HEADER);
+    if (this.#tar.bytes === 0 && !this.#inMembers) await this.#tar.write(HEADER);
     this.#sum.add(tar);
     await this.#tar.write(tar.deflated);
     await this.#jsonl.write(jsonl);
@@ -186,7 +209,7 @@ class CanWriter<O> {
     try {
       const end = segment(TAR_END, 9);
       this.#sum.add(end);
-      await this.#tar.write(Buffer.concat([end.deflated, memberEnd(this.#sum)]));
+      await this.#tar.write(this.#inMembers ? memberOf(end) : Buffer.concat([end.deflated, memberEnd(this.#sum)]));
       const digests = await Promise.all([this.#tar.finish(), this.#jsonl.finish()]);
       const extensions = [POSTCAN_EXT, JSONL_EXT];
       const unnamed = extensions.map((ext, i) => ({ name: ext, s3path: '', ...digests[i]! }));
@@ -200,7 +223,8 @@ class CanWriter<O> {
       const key = keyFolder(parseCanName(can)!);
       const files = unnamed.map((file) => ({ ...file, name: can + file.name, s3path: `${key}/${can}${file.name}` }));
       const { group } = this;
-      return { can, group, dir: this.#dir, files, rows: this.#rows, items: this.#items, batches: this.#batches };
+      const content = { rows: this.#rows, items: this.#items, batches: this.#batches, inMembers: this.#inMembers };
+      return { can, group, dir: this.#dir, files, ...content };
     } catch (error) {
       await this.abandon();
       throw error;

@@ -1,7 +1,9 @@
 // Measurements into the compressed pieces of a can. A large one is deflated once and its bytes stand in both files;
 // small ones are deflated in groups. What comes of it depends on the measurements alone.
+import { crc32 } from 'node:zlib';
 import { lineHash, sha256 } from '../record/identity.ts';
-import { joined, MEMBER_TEXT, memberOf, type Segment, segment } from './gzip.ts';
+import { joined, MEMBER_TEXT, memberOf, PROGRAM_TEXT, type Segment, segment } from './gzip.ts';
+import { memberBy, type Program } from './program.ts';
 import { TarFrame } from './tar.ts';
 
 /** One measurement on its way into a can; `origin` is the caller's own. */
@@ -39,6 +41,7 @@ export interface Batch<O> {
   jsonl: Uint8Array;
   /** Length of its text. */
   lines: number;
+  /** Of what a program made, its deflated bytes are a whole gzip member. */
   tar: Segment;
   shared: Shared | null;
 }
@@ -60,6 +63,8 @@ export interface PressOptions {
   level: number;
   /** Size from which a measurement is deflated alone, once for both files. */
   sharedFrom: number;
+  /** Compresses in the place of all that. */
+  program?: Program | undefined;
 }
 
 // Chosen from the table of bench/levels.mjs: two files no more than 5 % larger than gzip -6 makes them, and as fast as
@@ -77,17 +82,21 @@ interface FramedItem<O> extends Item<O> {
 /** Compresses measurements, in order. */
 export async function press<O>(items: Iterable<Item<O>>, options: PressOptions): Promise<Batch<O>[]> {
   const batches: Batch<O>[] = [];
-  for await (const group of inGroups(items, options.sharedFrom)) batches.push(...fitting(group, options));
+  for await (const group of inGroups(items, options)) batches.push(...(await fitting(group, options)));
   return batches;
 }
 
-/** Groups lines up to MEMBER_TEXT; a large one stands alone. */
-async function* inGroups<O>(items: Iterable<Item<O>>, sharedFrom: number): AsyncGenerator<FramedItem<O>[]> {
+/** Groups lines up to the text of a member; one that both files can share stands alone. */
+async function* inGroups<O>(
+  items: Iterable<Item<O>>,
+  { sharedFrom, program }: PressOptions,
+): AsyncGenerator<FramedItem<O>[]> {
+  const enough = program ? PROGRAM_TEXT : MEMBER_TEXT;
   const frame = new TarFrame();
   let group: FramedItem<O>[] = [];
   let text = 0;
   for (const item of items) {
-    const large = Math.max(item.line.length, item.post.length) >= sharedFrom;
+    const large = !program && Math.max(item.line.length, item.post.length) >= sharedFrom;
     if (large && group.length > 0) {
       yield group;
       group = [];
@@ -95,7 +104,7 @@ async function* inGroups<O>(items: Iterable<Item<O>>, sharedFrom: number): Async
     }
     group.push({ ...item, ...(await frame.around(item.member, item.post, item.mtime)) });
     text += item.line.length + 1;
-    if (!large && text < MEMBER_TEXT) continue;
+    if (!large && text < enough) continue;
     yield group;
     group = [];
     text = 0;
@@ -106,12 +115,12 @@ async function* inGroups<O>(items: Iterable<Item<O>>, sharedFrom: number): Async
 /** About what gzip's frame and the end of a tar take. */
 export const END_ROOM = 64;
 
-function fitting<O>(group: FramedItem<O>[], options: PressOptions): Batch<O>[] {
-  const batch = compress(group, options);
+async function fitting<O>(group: FramedItem<O>[], options: PressOptions): Promise<Batch<O>[]> {
+  const batch = await compress(group, options);
   const size = Math.max(batch.tar.deflated.length + END_ROOM, batch.jsonl.length);
   if (group.length === 1 || size <= options.maxBytes) return [batch];
   const half = group.length >> 1;
-  return [...fitting(group.slice(0, half), options), ...fitting(group.slice(half), options)];
+  return [...(await fitting(group.slice(0, half), options)), ...(await fitting(group.slice(half), options))];
 }
 
 const LF = Buffer.from('\n');
@@ -122,10 +131,11 @@ function lineFeed(level: number): Segment {
   return lineFeeds[level];
 }
 
-function compress<O>(group: FramedItem<O>[], { level, sharedFrom }: PressOptions): Batch<O> {
+async function compress<O>(group: FramedItem<O>[], options: PressOptions): Promise<Batch<O>> {
+  const { level, sharedFrom, program } = options;
   const { post, line, within, header, padding } = group[0]!;
   const items = group.map(packed);
-  if (group.length === 1 && within && line.length >= sharedFrom) {
+  if (!program && group.length === 1 && within && line.length >= sharedFrom) {
     const content = segment(line, level);
     const before = segment(Buffer.concat([header, post.subarray(0, within.start)]), level);
     const after = segment(Buffer.concat([post.subarray(within.end), padding]), level);
@@ -138,8 +148,10 @@ function compress<O>(group: FramedItem<O>[], { level, sharedFrom }: PressOptions
   }
   const lines = Buffer.concat(group.flatMap((item) => [item.line, LF]));
   const posts = Buffer.concat(group.flatMap((item) => [item.header, item.post, item.padding]));
-  const jsonl = memberOf(segment(lines, level));
-  return { items, jsonl, lines: lines.length, tar: segment(posts, level), shared: null };
+  const common = { items, lines: lines.length, shared: null };
+  if (!program) return { ...common, jsonl: memberOf(segment(lines, level)), tar: segment(posts, level) };
+  const [jsonl, deflated] = await Promise.all([lines, posts].map((text) => memberBy(program, text)));
+  return { ...common, jsonl: jsonl!, tar: { deflated: deflated!, crc: crc32(posts), length: posts.length } };
 }
 
 function packed<O>({ member, uid, report_id, input, unreadable, origin, post, line }: Item<O>): PackedItem<O> {

@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto';
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { documentFacts, FACT_NAMES, KEY_NAMES, lookupKeys } from '../record/facts.ts';
 import { readJson } from '../record/json.ts';
 import { canName, ccForPath, dayForPath, isMeasurementUid, parseUid, testForPath, timeOf } from '../record/names.ts';
-import { documentFacts, FACT_NAMES, KEY_NAMES, lookupKeys } from '../record/post.ts';
 import { type MeasurementRow, parseRow, ROW_DEPTH } from '../record/rows.ts';
 import { Failure } from '../stream/errors.ts';
 import { splitLines } from '../stream/lines.ts';
@@ -158,8 +158,9 @@ export class RowPacker {
     const pressed = orderedMap(this.#chunks(key, group), (held) => this.#press(key, held, options), {
       concurrency: 2 * this.#crew.threads,
     });
+    const { maxBytes, program } = options;
     const building = this.#outgoing.folder('building');
-    for await (const built of packCans(building, pressed, options.maxBytes, () => undefined, nameOf)) {
+    for await (const built of packCans(building, pressed, { maxBytes, nameOf, inMembers: program !== undefined })) {
       await sealCan(built, this.#crew);
       const { can, files } = built;
       const manifest: Manifest = {
@@ -224,8 +225,12 @@ export class RowPacker {
     }
   }
 
-  async #press(group: string, held: HeldItems, { level, sharedFrom, maxBytes }: PressOptions): Promise<Pressed<null>> {
-    const batches = await this.#crew.run('items', { ...held, level, sharedFrom, maxBytes }, held.posts.length);
+  async #press(
+    group: string,
+    held: HeldItems,
+    { level, sharedFrom, program, maxBytes }: PressOptions,
+  ): Promise<Pressed<null>> {
+    const batches = await this.#crew.run('items', { ...held, level, sharedFrom, program, maxBytes }, held.posts.length);
     return { group, batches, last: false };
   }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import zlib from 'node:zlib';
 import { lineHash } from '../record/identity.ts';
 import { named, readFully } from './files.ts';
-import { HEADER, inflateSegments, memberEnd, Sum, segment } from './gzip.ts';
+import { HEADER, inflateSegments, inflateWhole, memberEnd, memberOf, Sum, segment } from './gzip.ts';
 import type { CanFile } from './outgoing.ts';
 import type { BatchPlace } from './pack.ts';
 import type { PackedItem, Shared } from './press.ts';
@@ -17,6 +17,8 @@ export interface Expected {
   files: CanFile[];
   items: Pick<PackedItem<unknown>, 'member' | 'bytes' | 'sha256' | 'hash'>[];
   batches: BatchPlace[];
+  /** The postcan is members, one for each batch. */
+  inMembers: boolean;
 }
 
 /**
@@ -25,11 +27,12 @@ export interface Expected {
  * inflated once.
  * @throws Error naming what differs
  */
-export async function verifyCan({ dir, files, items, batches }: Expected): Promise<void> {
+export async function verifyCan({ dir, files, ...packed }: Expected): Promise<void> {
   const [tar, jsonl] = files.map((file) => new ReadBack(dir, file)) as [ReadBack, ReadBack];
+  const { items } = packed;
   try {
     let n = 0;
-    for await (const { name, size, body } of tarMembers(texts(tar, jsonl, items, batches))) {
+    for await (const { name, size, body } of tarMembers(texts(tar, jsonl, packed))) {
       const item = items[n++];
       const hash = createHash('sha256');
       for await (const piece of body) hash.update(piece);
@@ -47,40 +50,42 @@ export async function verifyCan({ dir, files, items, batches }: Expected): Promi
 async function* texts(
   tar: ReadBack,
   jsonl: ReadBack,
-  items: Expected['items'],
-  batches: BatchPlace[],
+  { items, batches, inMembers }: Pick<Expected, 'items' | 'batches' | 'inMembers'>,
 ): AsyncGenerator<Buffer> {
   const sum = new Sum();
   const next = (stretch: Buffer, length: number) => {
+    if (inMembers) return inflated(tar, stretch, length, inflateWhole);
     const text = inflated(tar, stretch, length);
     sum.crc = zlib.crc32(text, sum.crc);
     sum.length += length;
     return text;
   };
-  if (!tar.take(HEADER.length).equals(HEADER)) throw new Error(`${tar.path}: not the header that was written`);
+  if (!inMembers && !tar.take(HEADER.length).equals(HEADER))
+    throw new Error(`${tar.path}: not the header that was written`);
   let n = 0;
   for (const batch of batches) {
     const stretch = tar.take(batch.tar);
     const text = next(stretch, batch.text);
     const member = jsonl.take(batch.jsonl);
     if (batch.shared) checkShared(jsonl, member, stretch, text, batch.shared);
-    else checkLines(jsonl, member, batch.lines, items.slice(n, n + batch.items), n);
+    else checkLines(jsonl, inflated(jsonl, member, batch.lines, inflateWhole), items.slice(n, n + batch.items), n);
     n += batch.items;
     yield text;
   }
-  const end = segment(TAR_END, 9).deflated.length;
-  yield next(tar.take(end), TAR_END.length);
+  const end = segment(TAR_END, 9);
+  yield next(tar.take((inMembers ? memberOf(end) : end.deflated).length), TAR_END.length);
   const trailer = memberEnd(sum);
-  if (!tar.take(trailer.length).equals(trailer)) throw new Error(`${tar.path}: another sum than that of its text`);
+  if (!inMembers && !tar.take(trailer.length).equals(trailer))
+    throw new Error(`${tar.path}: another sum than that of its text`);
   if (n !== items.length) throw new Error(`${jsonl.path}: ${n} lines, but ${items.length} posts`);
   tar.finish();
   jsonl.finish();
 }
 
-function inflated({ path }: ReadBack, deflated: Buffer, length: number): Buffer {
+function inflated({ path }: ReadBack, deflated: Buffer, length: number, inflate = inflateSegments): Buffer {
   let text: Buffer;
   try {
-    text = inflateSegments(deflated, length);
+    text = inflate(deflated, length);
   } catch (error) {
     throw new Error(`${path}: ${(error as Error).message}`);
   }
@@ -106,12 +111,7 @@ function checkShared(jsonl: ReadBack, member: Buffer, stretch: Buffer, text: Buf
 }
 
 /** @param first number of the first line */
-function checkLines(jsonl: ReadBack, member: Buffer, length: number, items: Expected['items'], first: number): void {
-  const deflated = member.subarray(HEADER.length, -memberEnd({ crc: 0, length: 0 }).length);
-  const text = inflated(jsonl, deflated, length);
-  const end = memberEnd({ crc: zlib.crc32(text), length });
-  if (!member.subarray(0, HEADER.length).equals(HEADER) || !member.subarray(-end.length).equals(end))
-    throw new Error(`${jsonl.path}: another frame than that of its text before byte ${jsonl.at}`);
+function checkLines(jsonl: ReadBack, text: Buffer, items: Expected['items'], first: number): void {
   let start = 0;
   for (const [i, { hash }] of items.entries()) {
     const lf = text.indexOf(0x0a, start);

@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { Crew } from '../../src/edge/crew.ts';
 import { type BuiltCan, packCans } from '../../src/edge/pack.ts';
 import { DENSE, press } from '../../src/edge/press.ts';
+import type { Program } from '../../src/edge/program.ts';
 import { verifyCan } from '../../src/edge/verify.ts';
 import { chance } from '../faults/place.ts';
 import { noise } from '../faults/spools.ts';
@@ -81,8 +82,11 @@ t.test('rows too', async (t) => {
   t.same(made[1], made[0]);
 });
 
+const GZIP: Program = ['gzip', '-3'];
+const by = (program?: Program) => (program ? `, compressed by ${program.join(' ')}` : '');
+
 /** A can of some small measurements, one that is shared, and one without a line. */
-async function smallCan(t: Test): Promise<BuiltCan<null>> {
+async function smallCan(t: Test, program?: Program): Promise<BuiltCan<null>> {
   const building = join(folder(t), 'building');
   mkdirSync(building);
   const head = '{"format":"json","content":';
@@ -93,11 +97,12 @@ async function smallCan(t: Test): Promise<BuiltCan<null>> {
     const facts = { uid: null, report_id: `r${n}`, input: '', unreadable: false, origin: null };
     return { member: `2024020110_IT_ndt/${n}.post`, mtime: 1.7e12, post, line, within, ...facts };
   });
-  const pressed = { group: 'g', batches: await press(items, { ...DENSE, maxBytes: 1e6 }), last: true };
+  const pressed = { group: 'g', batches: await press(items, { ...DENSE, maxBytes: 1e6, program }), last: true };
   async function* source() {
     yield pressed;
   }
-  for await (const built of packCans<null>(building, source(), 1e6, () => '2024020110_IT_ndt.n0.0')) return built;
+  const options = { maxBytes: 1e6, begin: () => '2024020110_IT_ndt.n0.0', inMembers: program !== undefined };
+  for await (const built of packCans<null>(building, source(), options)) return built;
   throw new Error('no can');
 }
 
@@ -117,64 +122,66 @@ t.test('a can is read back', async (t) => {
   t.equal(gunzipSync(tar).length % 512, 0);
 });
 
-t.test('any bit that is not as it was is found, also by who forges the digest', async (t) => {
-  const can = await smallCan(t);
-  const random = chance(9);
-  for (const [n, file] of can.files.entries()) {
-    const path = join(can.dir, file.name);
-    const right = readFileSync(path);
-    const text = gunzipSync(right);
-    const places = Array.from({ length: 400 }, () => Math.floor(random() * right.length * 8));
-    // Frames, and the ends of batches, are few bytes among many.
-    for (let bit = 0; bit < 160; bit++) places.push(bit, right.length * 8 - 1 - bit);
-    let at = n === 0 ? 10 : 0;
-    for (const batch of can.batches) {
-      at += n === 0 ? batch.tar : batch.jsonl;
-      for (let bit = -100; bit < 100; bit++) places.push(at * 8 + bit);
+for (const program of [undefined, GZIP])
+  t.test(`any bit that is not as it was is found, also by who forges the digest${by(program)}`, async (t) => {
+    const can = await smallCan(t, program);
+    const random = chance(9);
+    for (const [n, file] of can.files.entries()) {
+      const path = join(can.dir, file.name);
+      const right = readFileSync(path);
+      const text = gunzipSync(right);
+      const places = Array.from({ length: 400 }, () => Math.floor(random() * right.length * 8));
+      // Frames, and the ends of batches, are few bytes among many.
+      for (let bit = 0; bit < 160; bit++) places.push(bit, right.length * 8 - 1 - bit);
+      let at = n === 0 ? 10 : 0;
+      for (const batch of can.batches) {
+        at += n === 0 ? batch.tar : batch.jsonl;
+        for (let bit = -100; bit < 100; bit++) places.push(at * 8 + bit);
+      }
+      let found = 0;
+      for (const place of places.filter((place) => place < right.length * 8)) {
+        const wrong = Buffer.from(right);
+        wrong[place >> 3]! ^= 1 << (place & 7);
+        writeFileSync(path, wrong);
+        await t.rejects(verifyCan(can), 'with the right digest');
+        const files = can.files.map((one) =>
+          one === file ? { ...file, sha256: createHash('sha256').update(wrong).digest('hex') } : one,
+        );
+        // Zeros copied from farther back are zeros still: who reads it must not see a difference.
+        await verifyCan({ ...can, files }).then(
+          () => gunzipSync(wrong).equals(text) || t.fail(`${file.name}: bit ${place}`),
+          () => found++,
+        );
+      }
+      t.ok(found > 500, `${found} in ${file.name}`);
+      for (const wrong of [
+        right.subarray(0, -1),
+        right.subarray(0, 1000),
+        Buffer.concat([right, Buffer.of(0)]),
+        Buffer.alloc(0),
+      ]) {
+        writeFileSync(path, wrong);
+        await t.rejects(verifyCan(can), `${wrong.length} bytes of ${right.length}`);
+      }
+      writeFileSync(path, right);
     }
-    let found = 0;
-    for (const place of places.filter((place) => place < right.length * 8)) {
-      const wrong = Buffer.from(right);
-      wrong[place >> 3]! ^= 1 << (place & 7);
-      writeFileSync(path, wrong);
-      await t.rejects(verifyCan(can), 'with the right digest');
-      const files = can.files.map((one) =>
-        one === file ? { ...file, sha256: createHash('sha256').update(wrong).digest('hex') } : one,
-      );
-      // Zeros copied from farther back are zeros still: who reads it must not see a difference.
-      await verifyCan({ ...can, files }).then(
-        () => gunzipSync(wrong).equals(text) || t.fail(`${file.name}: bit ${place}`),
-        () => found++,
-      );
-    }
-    t.ok(found > 500, `${found} in ${file.name}`);
-    for (const wrong of [
-      right.subarray(0, -1),
-      right.subarray(0, 1000),
-      Buffer.concat([right, Buffer.of(0)]),
-      Buffer.alloc(0),
-    ]) {
-      writeFileSync(path, wrong);
-      await t.rejects(verifyCan(can), `${wrong.length} bytes of ${right.length}`);
-    }
-    writeFileSync(path, right);
-  }
-});
+  });
 
-t.test('other posts than were packed are found', async (t) => {
-  const can = await smallCan(t);
-  const [first, second, ...rest] = can.items;
-  for (const items of [
-    [second!, first!, ...rest],
-    [first!, ...rest],
-    [...can.items, first!],
-    [{ ...first!, member: 'other.post' }, second!, ...rest],
-    [{ ...first!, hash: '0123456789abcdef' }, second!, ...rest],
-    [{ ...first!, sha256: second!.sha256 }, second!, ...rest],
-  ])
-    await t.rejects(verifyCan({ ...can, items }));
-  await t.rejects(verifyCan({ ...can, batches: can.batches.slice(1) }));
-});
+for (const program of [undefined, GZIP])
+  t.test(`other posts than were packed are found${by(program)}`, async (t) => {
+    const can = await smallCan(t, program);
+    const [first, second, ...rest] = can.items;
+    for (const items of [
+      [second!, first!, ...rest],
+      [first!, ...rest],
+      [...can.items, first!],
+      [{ ...first!, member: 'other.post' }, second!, ...rest],
+      [{ ...first!, hash: '0123456789abcdef' }, second!, ...rest],
+      [{ ...first!, sha256: second!.sha256 }, second!, ...rest],
+    ])
+      await t.rejects(verifyCan({ ...can, items }));
+    await t.rejects(verifyCan({ ...can, batches: can.batches.slice(1) }));
+  });
 
 t.test('a crew on its own thread', async (t) => {
   const crew = new Crew(1);
