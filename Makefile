@@ -7,9 +7,9 @@ TESTS = $(wildcard test/*.test.ts test/*/*.test.ts)
 run: build
 	@bash fixtures/run.sh
 
-build: dist/main.js
+build: dist/main.cjs
 
-dist/main.js: node_modules/.package-lock.json build.mjs wasm.mjs package.json $(shell find src -name '*.ts')
+dist/main.cjs: node_modules/.package-lock.json build.mjs wasm.mjs package.json $(shell find src -name '*.ts')
 	node build.mjs
 	@touch $@
 

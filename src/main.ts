@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { completion, SHELLS } from './stream/completion.ts';
 import { describe, EXIT, exitCodeOf, printable, ReaderGone, UsageError } from './stream/errors.ts';
@@ -7,16 +7,18 @@ import { COMMON, type Options, type Verb } from './stream/verb.ts';
 
 declare const __VERSION__: string;
 
-// The folder is the registry: one built file a verb, loaded only when it is asked for.
-const folder = new URL('./commands/', import.meta.url);
-const names = () =>
-  readdirSync(folder)
-    .filter((file) => /^[a-z]+\.js$/.test(file))
-    .map((file) => file.slice(0, -3))
-    .sort();
-const load = async (name: string) => ((await import(new URL(`${name}.js`, folder).href)) as { default: Verb }).default;
+/** What the folder `commands/` has, which is the registry. */
+declare const __VERBS__: string[];
+const names = () => __VERBS__;
 
-const loadAll = async () => new Map(await Promise.all(names().map(async (name) => [name, await load(name)] as const)));
+/** The verb that this file was bundled with. */
+let own: { name: string; verb: Verb } | undefined;
+
+function load(name: string): Verb {
+  return own?.name === name ? own.verb : (require(join(__dirname, `${name}.cjs`)) as { verb: Verb }).verb;
+}
+
+const loadAll = () => new Map(names().map((name) => [name, load(name)] as const));
 
 /** commander's command for a verb, from its one declaration. */
 function commandOf(name: string, verb: Verb): Command {
@@ -46,8 +48,8 @@ function print(text: string): void {
   process.stdout.on('error', () => undefined).write(text);
 }
 
-async function topHelp(): Promise<string> {
-  const verbs = [...(await loadAll())].map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
+function topHelp(): string {
+  const verbs = [...loadAll()].map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
   return [
     'Usage: cannery VERB [options] [operands]',
     '',
@@ -67,7 +69,7 @@ async function help([name, ...more]: string[]): Promise<number> {
   if (name === undefined || more.length > 0) throw new UsageError('one verb: cannery help VERB');
   if (name === 'completion') print(`Usage: ${COMPLETION}\n`);
   else if (!names().includes(name)) throw await noVerb(name);
-  else print(commandOf(name, await load(name)).helpInformation());
+  else print(commandOf(name, load(name)).helpInformation());
   return EXIT.ok;
 }
 
@@ -78,7 +80,7 @@ async function printCompletion([shell, ...more]: string[]): Promise<number> {
   if (shell === '--help' || shell === '-h') return help(['completion']);
   if (known === undefined || more.length > 0)
     throw new UsageError(`${SHELLS.join(' or ')}: see cannery help completion`);
-  print(completion(known, await loadAll()));
+  print(completion(known, loadAll()));
   return EXIT.ok;
 }
 
@@ -97,7 +99,7 @@ async function run(argv: string[]): Promise<number> {
     return EXIT.ok;
   }
   if (name === '--help' || name === '-h' || (name === 'help' && rest.length === 0)) {
-    print(await topHelp());
+    print(topHelp());
     return EXIT.ok;
   }
   if (name === 'help') return help(rest);
@@ -105,7 +107,7 @@ async function run(argv: string[]): Promise<number> {
   if (name === undefined) throw new UsageError('a verb is missing: see cannery --help');
   if (!names().includes(name)) throw await noVerb(name);
 
-  const verb = await load(name);
+  const verb = load(name);
   const command = commandOf(name, verb);
   try {
     command.parse(rest, { from: 'user' });
@@ -131,8 +133,12 @@ async function run(argv: string[]): Promise<number> {
   return await stage.finish();
 }
 
-/** Runs one command line and ends the process with its exit code. */
-export async function main(argv: string[]): Promise<void> {
+/**
+ * Runs one command line and ends the process with its exit code.
+ * @param verb what this file has; others lie beside it
+ */
+export async function main(argv: string[], name?: string, verb?: Verb): Promise<void> {
+  if (name !== undefined && verb) own = { name, verb };
   let code: number;
   try {
     code = await run(argv);

@@ -1,4 +1,5 @@
 // Threads that do what costs time. The first of the work is done on the calling thread: for a small spool no other is started.
+import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { perform, type TaskName, type Tasks } from './packtasks.ts';
@@ -65,7 +66,7 @@ export class Crew {
   #hire(): Member {
     // Little memory for what is new: buffers that are done with are given back sooner.
     const resourceLimits = { maxYoungGenerationSizeMb: 2 };
-    const worker = new Worker(new URL('../edge/packworker.js', import.meta.url), { resourceLimits });
+    const worker = new Worker(join(__dirname, 'packworker.cjs'), { resourceLimits });
     const member: Member = { worker, tasks: new Map() };
     worker.on('message', (answer: Answer) => {
       const { resolve, reject } = member.tasks.get(answer.id)!;

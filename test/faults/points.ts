@@ -123,7 +123,7 @@ export function breaking(
   // Without -f, or a thread's own calls would count as well.
   if (does === 'talks') return { verb, options: ['-yy', '-s', '0', ...options] };
   // A verb may be given relative paths, and strace compares them as they stand in the call.
-  const paths = path === '' ? [place.path] : [join(place.path, path), path];
+  const paths = path === '' ? [place.path, '.'] : [join(place.path, path), path];
   return { verb, options: ['-f', ...paths.flatMap((each) => ['-P', each]), ...options] };
 }
 
