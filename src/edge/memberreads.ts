@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import zlib from 'node:zlib';
 import { errno, Malformed } from '../stream/errors.ts';
-import { inflateMember, MEMBER_TEXT, PROGRAM_TEXT } from './gzip.ts';
+import { inflateMember, PROGRAM_TEXT } from './gzip.ts';
 import type { MemberPlace } from './index-db.ts';
 import type { Store } from './store.ts';
 
@@ -12,6 +12,8 @@ const GAP = 32 * 1024;
 const LARGEST_READ = 1024 * 1024;
 /** Bytes that may wait to be asked for. */
 const KEPT = 32 * 1024 * 1024;
+/** A buffer for text, whatever a member tells of its length. */
+const LARGEST_TEXT = 2 * 1024 * 1024;
 /** Compressed bytes that are inflated at once; more of them by another thread. */
 const SMALL = 256 * 1024;
 
@@ -51,8 +53,10 @@ export class MemberReads {
   }
 
   async #inflated(key: string, { offset }: MemberPlace, bytes: Buffer): Promise<Buffer> {
-    // One buffer for the whole text, mostly: node would gather it from pieces of 16 KB.
-    const options = { chunkSize: 2 * MEMBER_TEXT, maxOutputLength: this.maxLine + PROGRAM_TEXT };
+    // One buffer for the whole text, whose length is the last that a member tells: node would gather it from pieces of 16 KB.
+    const told = bytes.length < 4 ? 0 : bytes.readUInt32LE(bytes.length - 4);
+    const chunkSize = Math.min(Math.max(64, told + 1), LARGEST_TEXT);
+    const options = { chunkSize, maxOutputLength: this.maxLine + PROGRAM_TEXT };
     try {
       return bytes.length <= SMALL ? zlib.gunzipSync(bytes, options) : await inflateMember(bytes, options);
     } catch (error) {
