@@ -40,19 +40,19 @@ export function fsyncFolder(path: string): void {
 }
 
 /**
- * mkdir -p, every new name durable. Not by mkdir's `recursive`: where a folder is there but takes none (ENOENT, as /proc
+ * mkdir -p, every new name durable, unless the caller sees to that. Not by mkdir's `recursive`: where a folder is there but takes none (ENOENT, as /proc
  * and automounts answer), node tries again for ever.
  */
-export function makeFolder(path: string): void {
+export function makeFolder(path: string, madeIn = fsyncFolder): void {
   if (isFolder(path)) return;
   const above = dirname(path);
-  if (above !== path) makeFolder(above);
+  if (above !== path) makeFolder(above, madeIn);
   try {
     mkdirSync(path);
   } catch (error) {
     if (errno(error) !== 'EEXIST' || !isFolder(path)) throw error; // another process may have made it just now
   }
-  fsyncFolder(above);
+  madeIn(above);
 }
 
 export function isFolder(path: string): boolean {

@@ -55,6 +55,8 @@ export class Mirror {
   #found = new Map<string, string[]>();
   /** Folders that are there, and no links. */
   #plain = new Set<string>();
+  /** Folders whose own names are durable. */
+  #durable = new Set<string>();
   #waiting: Waiting[] = [];
   #committing = false;
 
@@ -161,8 +163,7 @@ export class Mirror {
             one.done(error);
           }
         }
-        const folders = new Set(placed.map(({ entry }) => dirname(this.path(entry.s3path))));
-        await Promise.all([...folders].map(syncFolder));
+        await this.#syncFolders(placed.map(({ entry }) => dirname(this.path(entry.s3path))));
         await this.#append(placed.map(({ entry }) => mirrorLine(entry)).join(''));
         for (const { entry, done } of placed) {
           this.#entries.set(entry.s3path, entry);
@@ -180,11 +181,25 @@ export class Mirror {
     const path = this.path(entry.s3path);
     this.stat(entry.s3path);
     try {
-      makeFolder(dirname(path));
+      makeFolder(dirname(path), () => undefined); // the batch is made durable as one
       renameSync(part, path);
     } catch (error) {
       failAt(path, error);
     }
+  }
+
+  /** Makes the names in folders durable, and those of the folders themselves, which a killed run may have made. */
+  async #syncFolders(folders: string[]): Promise<void> {
+    const named = new Set<string>();
+    const all = new Set(folders);
+    for (let folder of folders) {
+      for (; folder !== this.dir && !this.#durable.has(folder) && !named.has(folder); folder = dirname(folder)) {
+        named.add(folder);
+        all.add(dirname(folder));
+      }
+    }
+    await Promise.all([...all].map(syncFolder));
+    for (const folder of named) this.#durable.add(folder);
   }
 
   async #append(lines: string): Promise<void> {
