@@ -70,7 +70,6 @@ await contest(
     pipeline('into a folder', 'store'),
     pipeline('to a server', 's3://cannery', environment(endpoints.quick)),
     pipeline('to a server, puts 1 s slower', 's3://cannery', environment(endpoints.slow)),
-    pipeline('the same, --jobs 16', 's3://cannery --jobs 16', environment(endpoints.slow)),
   ],
   Number(rounds),
 );

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { compareKeys, JSONL_EXT, keyFolder, parseCanName } from '../record/names.ts';
 import { describe, errno, Malformed } from '../stream/errors.ts';
-import { digestFile, lstatOf } from './files.ts';
+import { lstatOf, sha256OfFile } from './files.ts';
 import type { Findings } from './findings.ts';
 import { type CanClass, type CanFile, CanFolder, type Outgoing, type State } from './outgoing.ts';
 
@@ -84,7 +84,7 @@ async function faultOf(path: string, { bytes, sha256 }: CanFile, deep: boolean):
   if (size !== bytes) return `${path}: ${size} bytes, and its manifest tells of ${bytes}`;
   if (!deep) return undefined;
   try {
-    return (await digestFile(path)).sha256 === sha256 ? undefined : `${path}: not the bytes that were packed`;
+    return (await sha256OfFile(path)).sha256 === sha256 ? undefined : `${path}: not the bytes that were packed`;
   } catch (error) {
     return describe(error);
   }

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { ROWS_EXT } from '../record/names.ts';
 import type { Reporter } from './commit.ts';
-import { digestFile, replaceFile } from './files.ts';
+import { digestFile, replaceFile, sha256OfFile } from './files.ts';
 import { type CanFile, type CanFolder, type CanRow, canRow, type Manifest } from './outgoing.ts';
 import type { Store } from './store.ts';
 
@@ -59,7 +59,7 @@ async function faultOfFiles(folder: CanFolder, files: CanFile[]): Promise<string
   for (const { name, bytes, sha256 } of files) {
     const path = folder.file(name);
     if (!existsSync(path)) return `${path}: is gone`;
-    const found = await digestFile(path);
+    const found = await sha256OfFile(path);
     if (found.bytes !== bytes || found.sha256 !== sha256) return `${path}: not the bytes that were packed`;
   }
   return undefined;

@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { compareKeys } from '../record/names.ts';
 import { errno, Failure, Malformed } from '../stream/errors.ts';
-import { digestFile, exists, fsyncFolder, lstatOf, makeFolder, named, readRange, unlinkIfThere } from './files.ts';
+import { exists, fsyncFolder, lstatOf, makeFolder, named, readRange, sha256OfFile, unlinkIfThere } from './files.ts';
 import { Changed, type PutResult, type Store, type StoredFile, type StoredObject, type Taker } from './store.ts';
 
 /** A plain folder. A file appears under its key whole and durable, or not at all. */
@@ -36,7 +36,8 @@ export class FolderStore implements Store {
     const temporary = join(folder, temporaryName(basename(target)));
     try {
       const mode = this.#keepMode ? statSync(file.path).mode & 0o666 : 0o666;
-      await pipeline(createReadStream(file.path), createWriteStream(temporary, { flags: 'wx', mode: mode | 0o400 }));
+      const source = createReadStream(file.path, { highWaterMark: COPY });
+      await pipeline(source, createWriteStream(temporary, { flags: 'wx', mode: mode | 0o400, highWaterMark: COPY }));
       await sync(temporary);
       // Before it has its name: what is there once is never taken away again.
       if (!(await holds(temporary, file))) throw new Failure(`${target}: read back other bytes than were stored`);
@@ -153,6 +154,7 @@ export class FolderStore implements Store {
 }
 
 const PIECE = 256 * 1024;
+const COPY = 1024 * 1024;
 
 /** Tells one state of a file from another. */
 function stateOf({ size, mtimeNs, ino }: { size: bigint; mtimeNs: bigint; ino: bigint }): string {
@@ -171,7 +173,7 @@ async function sync(path: string): Promise<void> {
 }
 
 async function holds(path: string, file: StoredFile): Promise<boolean> {
-  const { bytes, sha256 } = await digestFile(path);
+  const { bytes, sha256 } = await sha256OfFile(path);
   return bytes === file.bytes && sha256 === file.sha256;
 }
 
