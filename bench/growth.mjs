@@ -73,6 +73,7 @@ function panel(series, title, left, xOf) {
   ].join('\n');
 }
 const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="800" height="290" font-family="sans-serif" font-size="11">
+<title>How the cost of the hourly pipeline grows</title>
 <rect width="100%" height="100%" fill="white"/>
 ${panel('data', 'MB of posts, in the same groups', 50, ({ mb }) => mb)}
 ${panel('groups', 'groups of the same number of posts', 440, ({ factor }) => factor * 4)}

@@ -5,7 +5,7 @@ import { chosenOf, count, EVERY_FAILURE, ONLY, random, tracedTest, WHOLE } from 
 import { sample } from './place.ts';
 import { errorsOf, type Point, tell } from './points.ts';
 import { fakeRemote } from './remotes.ts';
-import { archive, bucket, generations, hourly, hourlyTo, mirror, type Stock } from './scenarios.ts';
+import { adding, archive, bucket, generations, hourly, hourlyTo, mirror, type Stock } from './scenarios.ts';
 import { SMALL } from './spools.ts';
 import { fail } from './trials.ts';
 
@@ -47,6 +47,8 @@ tracedTest('an upload to a server, with system calls that fail', (t) => {
 tracedTest('a new generation of a bucket, with system calls that fail', (t) => failAll(t, generations(), 3));
 
 tracedTest('an archive that is renamed, with system calls that fail', (t) => failAll(t, archive(), 4));
+
+tracedTest('an index to which a store is added, with system calls that fail', (t) => failAll(t, adding(SMALL), 3));
 
 tracedTest('a bucket that is filled, with system calls that fail', (t) => failAll(t, bucket(), 4));
 

@@ -4,7 +4,7 @@ import { isSteady, prepare, tryEach } from './breaks.ts';
 import { chosenOf, count, ONLY, random, tracedTest, WHOLE } from './campaign.ts';
 import { type Point, tell } from './points.ts';
 import { fakeRemote, realRemote } from './remotes.ts';
-import { archive, bucket, generations, hourly, hourlyTo, mirror, type Stock, strays } from './scenarios.ts';
+import { adding, archive, bucket, generations, hourly, hourlyTo, mirror, type Stock, strays } from './scenarios.ts';
 import { large, SMALL } from './spools.ts';
 import { kill } from './trials.ts';
 
@@ -53,6 +53,8 @@ tracedTest('a spool with a stray, killed', (t) =>
 tracedTest('a new generation of a bucket, killed', (t) => killAll(t, generations(), { few: 4 }));
 
 tracedTest('an archive that is renamed, killed', (t) => killAll(t, archive(), { few: 5 }));
+
+tracedTest('an index to which a store is added, killed', (t) => killAll(t, adding(SMALL), { few: 3 }));
 
 tracedTest('a bucket that is filled, killed', (t) => killAll(t, bucket(), { few: 5 }));
 

@@ -1,6 +1,6 @@
 // Pipelines to break: how each begins, and what must be true of it at any moment and at its end.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { ManifestEntry } from '../../src/record/buckets.ts';
 import { tree } from '../lib.ts';
@@ -50,6 +50,27 @@ export function hourly(specs: PostSpec[]): Stock {
         finished: (cwd) => finishedFaults(cwd, posts),
       };
     },
+  };
+}
+
+/** A store whose cans are added to an index, which a laptop has of a mirror. */
+export function adding(specs: PostSpec[]): Stock {
+  const { prepare } = hourly(specs);
+  let posts: ReturnType<typeof postsIn> = new Map();
+  return {
+    async prepare(place) {
+      await prepare(place);
+      posts = postsIn(place.path);
+      const ran = await place.run(HOURLY);
+      if (!isQuiet(ran)) throw new Error('the store could not be filled');
+      for (const name of tree(place.path)) if (name.startsWith('jsonl.sqlite')) rmSync(join(place.path, name));
+    },
+    scenario: () => ({
+      commands: [['index', 'jsonl.sqlite', '--add', 'store']],
+      isQuiet,
+      lost: ({ path }) => lostPosts(path, posts),
+      finished: (cwd) => finishedFaults(cwd, posts),
+    }),
   };
 }
 
