@@ -82,10 +82,14 @@ class CanAdder {
 
   async add(files: AsyncIterable<Named>): Promise<void> {
     const wanted = new Map<string, Wanted>();
-    for await (const name of this.#objects.begun(this.#wanted(files, wanted))) {
-      const one = wanted.get(name)!;
-      wanted.delete(name);
-      await this.#trying(name, () => this.#read(name, one));
+    try {
+      for await (const name of this.#objects.begun(this.#wanted(files, wanted))) {
+        const one = wanted.get(name)!;
+        wanted.delete(name);
+        await this.#trying(name, () => this.#read(name, one));
+      }
+    } catch (error) {
+      throw this.#index.named(error);
     }
   }
 

@@ -155,12 +155,12 @@ export class IndexDb {
         .immediate();
     } catch (error) {
       this.#reports.forget(); // ids of a transaction that did not happen
-      throw this.#named(error);
+      throw this.named(error);
     }
   }
 
-  /** SQLite does not tell which file it could not read or write. */
-  #named(error: unknown): unknown {
+  /** A fault of the database with its file, which SQLite does not tell; any other as it is. */
+  named(error: unknown): unknown {
     const { code, message } = error as { code?: string; message: string };
     return code?.startsWith('SQLITE_') ? new Failure(`${this.path}: ${message}`) : error;
   }
@@ -448,7 +448,7 @@ export class IndexDb {
     try {
       return this.#sql(sql).all(...values) as Found[];
     } catch (error) {
-      throw this.#named(error);
+      throw this.named(error);
     }
   }
 
@@ -460,7 +460,7 @@ export class IndexDb {
     try {
       place = this.#sql(sql).get(can, linenum) as MemberPlace | undefined;
     } catch (error) {
-      throw this.#named(error);
+      throw this.named(error);
     }
     if (place && !isPlace(place)) throw new Malformed(`${this.path}: damaged: a gzip member without a place`);
     return place;
