@@ -603,13 +603,13 @@ function flowNode(minIndent: i32, depth: i32): void {
     const nameEnd = anchorName();
     const start = o;
     if (load<u8>(p) != SPACE) giveUp();
-    const next = skip(minIndent);
+    const next = skip(minIndent + 1); // js-yaml wants more before what has an anchor or a tag
     if (next == AMPERSAND || next == STAR) giveUp();
     flowNode(minIndent, depth);
     anchor(nameStart, nameEnd, start, o);
   } else if (c == EXCLAMATION) {
     const tag = readTag();
-    taggedNode(tag, skip(minIndent), minIndent, depth);
+    taggedNode(tag, skip(minIndent + 1), minIndent, depth);
   } else flowPlain(minIndent);
 }
 

@@ -289,6 +289,16 @@ t.test('so it does where the text is broken', (t) => {
   t.end();
 });
 
+t.test('what has a tag or an anchor stands farther in than its list does', (t) => {
+  for (const before of ['!!binary', '&x '])
+    for (const indent of [1, 2, 3]) {
+      const text = Buffer.from(`\na: ["b", ${before}\n${' '.repeat(indent)}"YQ=="]\n`);
+      t.equal(isFast(text), indent > 1, `${before}, ${indent}`);
+      t.equal(read(text), readSlowly(text));
+    }
+  t.end();
+});
+
 t.test('mappings of any size, and what only looks like a value, are read alike and fast', (t) => {
   const mapping = (names: number, last = '') =>
     `\n${Array.from({ length: names }, (_, i) => `k${i}: {a: ${i}, b: &x [k${i}]}\n`).join('')}${last}`;
