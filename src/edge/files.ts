@@ -40,8 +40,9 @@ export function fsyncFolder(path: string): void {
 }
 
 /**
- * mkdir -p, every new name durable, unless the caller sees to that. Not by mkdir's `recursive`: where a folder is there but takes none (ENOENT, as /proc
+ * mkdir -p, every new name durable. Not by mkdir's `recursive`: where a folder is there but takes none (ENOENT, as /proc
  * and automounts answer), node tries again for ever.
+ * @param madeIn is told of each folder that has a new name, where the caller makes it durable
  */
 export function makeFolder(path: string, madeIn = fsyncFolder): void {
   if (isFolder(path)) return;

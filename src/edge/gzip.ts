@@ -66,6 +66,17 @@ export function memberOf(text: Segment): Buffer {
 
 export const inflateMember = promisify(zlib.gunzip) as (b: Uint8Array, o?: zlib.ZlibOptions) => Promise<Buffer>;
 
+/** What zlib gives with `info`: the text, and how many bytes it took for it. */
+export interface Inflated {
+  buffer: Buffer;
+  engine: { bytesWritten: number };
+}
+
+/** For a text of this length, in one piece. */
+function exactly(length: number): zlib.ZlibOptions {
+  return { chunkSize: Math.max(64, length + 1), maxOutputLength: Math.max(1, length), info: true };
+}
+
 /**
  * Text of segments on end, which must end on a byte and where a block does.
  * @param length of the text
@@ -73,16 +84,14 @@ export const inflateMember = promisify(zlib.gunzip) as (b: Uint8Array, o?: zlib.
  */
 export function inflateSegments(deflated: Uint8Array, length: number): Buffer {
   const whole = Buffer.concat([deflated, LAST_BLOCK]);
-  const options = { chunkSize: Math.max(64, length + 1), maxOutputLength: Math.max(1, length), info: true };
-  const done = zlib.inflateRawSync(whole, options) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
+  const done = zlib.inflateRawSync(whole, exactly(length)) as unknown as Inflated;
   if (done.engine.bytesWritten !== whole.length) throw new Error('a last block where others follow');
   return done.buffer;
 }
 
 /** Text of a whole member as `memberOf` makes it. @throws Error for more text, or another frame */
 export function inflateWhole(member: Uint8Array, length: number): Buffer {
-  const options = { chunkSize: Math.max(64, length + 1), maxOutputLength: Math.max(1, length), info: true };
-  const done = zlib.gunzipSync(member, options) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
+  const done = zlib.gunzipSync(member, exactly(length)) as unknown as Inflated;
   if (done.engine.bytesWritten !== member.length || !HEADER.equals(member.subarray(0, HEADER.length)))
     throw new Error('no member of ours');
   return done.buffer;

@@ -11,7 +11,7 @@ import type { Crew } from './crew.ts';
 import { fsyncFolder, isSameFile, lstatOf, readRegularFile } from './files.ts';
 import { type CanRow, canRow, type Manifest, type Outgoing } from './outgoing.ts';
 import { type BuiltCan, type Pressed, packCans } from './pack.ts';
-import type { PressOptions } from './press.ts';
+import { type PressOptions, pressOptions } from './press.ts';
 import type { PostNote, PostOrigin } from './readposts.ts';
 import { removeIfEmpty } from './spool.ts';
 
@@ -208,8 +208,8 @@ export class HourPacker {
   }
 
   async #press({ folder, names, bytes, last }: Chunk): Promise<PressedPosts> {
-    const { maxPost, maxDepth, level, sharedFrom, program, maxBytes } = this.#options;
-    const task = { spool: this.#spool, folder, names, maxPost, maxDepth, level, sharedFrom, program, maxBytes };
+    const { maxPost, maxDepth } = this.#options;
+    const task = { spool: this.#spool, folder, names, maxPost, maxDepth, ...pressOptions(this.#options) };
     return { group: folder, last, ...(await this.#crew.run('posts', task, bytes)) };
   }
 

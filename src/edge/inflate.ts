@@ -2,7 +2,7 @@
 import { pipeline, Readable } from 'node:stream';
 import zlib from 'node:zlib';
 import { Malformed } from '../stream/errors.ts';
-import { HEADER, inflateMember } from './gzip.ts';
+import { HEADER, type Inflated, inflateMember } from './gzip.ts';
 import type { Bytes } from './source.ts';
 
 /** Compressed bytes that one task inflates: fewer would not be worth it. */
@@ -75,11 +75,7 @@ async function* inflateStream(source: Bytes, max: number, count: number): AsyncG
 async function wholeText(slice: Buffer): Promise<Buffer | undefined> {
   try {
     const options = { info: true, chunkSize: 1024 * 1024, maxOutputLength: LARGEST_TEXT };
-    const done = (await inflateMember(slice, options)) as unknown as {
-      buffer: Buffer;
-      engine: { bytesWritten: number };
-    };
-    const { buffer, engine } = done;
+    const { buffer, engine } = (await inflateMember(slice, options)) as unknown as Inflated;
     return engine.bytesWritten === slice.length ? buffer : undefined;
   } catch {
     return undefined;

@@ -67,6 +67,11 @@ export interface PressOptions {
   program?: Program | undefined;
 }
 
+/** These alone, as they go from thread to thread. */
+export function pressOptions({ maxBytes, level, sharedFrom, program }: PressOptions): PressOptions {
+  return { maxBytes, level, sharedFrom, program };
+}
+
 // Chosen from the table of bench/levels.mjs: two files no more than 5 % larger than gzip -6 makes them, and as fast as
 // may be at no more than 20 %.
 export const DENSE = { level: 5, sharedFrom: 48 * 1024 };

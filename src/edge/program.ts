@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { crc32 } from 'node:zlib';
 import { describe, UsageError } from '../stream/errors.ts';
-import { HEADER } from './gzip.ts';
+import { HEADER, memberEnd } from './gzip.ts';
 import { ByteReader, readHeader } from './members.ts';
 
 /** Words of the command; no shell reads them. */
@@ -28,12 +28,11 @@ export async function memberBy(program: Program, text: Uint8Array): Promise<Buff
   };
   const reader = new ByteReader(Readable.from([gzip]));
   await readHeader(reader).catch((error) => fail(describe(error)));
-  const trailer = gzip.length - 8;
-  if (trailer < reader.position) fail('gives gzip that is cut short');
-  const isOfText =
-    gzip.readUInt32LE(trailer) === crc32(text) && gzip.readUInt32LE(trailer + 4) === text.length % 2 ** 32;
+  const trailer = memberEnd({ crc: crc32(text), length: text.length }).subarray(-8);
+  if (gzip.length < reader.position + trailer.length) fail('gives gzip that is cut short');
   // Which is also what several members look like.
-  if (!isOfText) fail('gives something else than one gzip member of the text that it was given');
+  if (!gzip.subarray(-trailer.length).equals(trailer))
+    fail('gives something else than one gzip member of the text that it was given');
   return Buffer.concat([HEADER, gzip.subarray(reader.position)]);
 }
 

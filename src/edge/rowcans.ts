@@ -26,7 +26,7 @@ import {
 } from './outgoing.ts';
 import { type Pressed, packCans } from './pack.ts';
 import type { HeldItem, HeldItems } from './packtasks.ts';
-import type { PressOptions } from './press.ts';
+import { type PressOptions, pressOptions } from './press.ts';
 import { fileBytes } from './source.ts';
 
 /** Rows in memory before they go to their files. */
@@ -225,12 +225,8 @@ export class RowPacker {
     }
   }
 
-  async #press(
-    group: string,
-    held: HeldItems,
-    { level, sharedFrom, program, maxBytes }: PressOptions,
-  ): Promise<Pressed<null>> {
-    const batches = await this.#crew.run('items', { ...held, level, sharedFrom, program, maxBytes }, held.posts.length);
+  async #press(group: string, held: HeldItems, options: PressOptions): Promise<Pressed<null>> {
+    const batches = await this.#crew.run('items', { ...held, ...pressOptions(options) }, held.posts.length);
     return { group, batches, last: false };
   }
 

@@ -7,6 +7,9 @@ import { cannotTrace } from './trace.ts';
 
 export const EVERY_FAILURE = process.env.CANNERY_FAULTS === 'all-failures';
 
+/** As many as there are. */
+export const EVERY = Number.POSITIVE_INFINITY;
+
 export const WHOLE = EVERY_FAILURE || process.env.CANNERY_FAULTS === 'all';
 
 export const SEED = Number(process.env.CANNERY_FAULTS_SEED ?? Math.floor(Math.random() * 1e9));

@@ -1,7 +1,7 @@
 // System calls that fail: a clear error, and once the cause is gone a second run that completes.
 import type { Test } from 'tap';
 import { isSteady, prepare, tryEach } from './breaks.ts';
-import { chosenOf, count, EVERY_FAILURE, ONLY, random, tracedTest, WHOLE } from './campaign.ts';
+import { chosenOf, count, EVERY, EVERY_FAILURE, ONLY, random, tracedTest, WHOLE } from './campaign.ts';
 import { sample } from './place.ts';
 import { errorsOf, type Point, tell } from './points.ts';
 import { fakeRemote } from './remotes.ts';
@@ -11,8 +11,6 @@ import { fail } from './trials.ts';
 
 /** Failures whose cause was not told once. */
 const ONCE_SILENT = /^EMFILE: upload at socket/;
-
-const EVERY = Number.POSITIVE_INFINITY;
 
 async function failAll(
   t: Test,

@@ -1,7 +1,7 @@
 // Killed at any system call that changes something, and run again: nothing lost, nothing twice.
 import type { Test } from 'tap';
 import { isSteady, prepare, tryEach } from './breaks.ts';
-import { chosenOf, count, ONLY, random, tracedTest, WHOLE } from './campaign.ts';
+import { chosenOf, count, EVERY, ONLY, random, tracedTest, WHOLE } from './campaign.ts';
 import { type Point, tell } from './points.ts';
 import { fakeRemote, realRemote } from './remotes.ts';
 import { adding, archive, bucket, generations, hourly, hourlyTo, mirror, type Stock, strays } from './scenarios.ts';
@@ -13,8 +13,6 @@ const ONCE_BROKEN = [
   /postcan at rename outgoing\/names\/\S+\.tmp$/, // its temporary file stayed for ever
   /index at fsync jsonl\.sqlite$/, // half an index was taken for somebody else's database
 ];
-
-const EVERY = Number.POSITIVE_INFINITY;
 
 interface Tries {
   /** Of the whole, and of a few where time is short. */

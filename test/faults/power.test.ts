@@ -1,6 +1,6 @@
 // Power goes at any moment of a run: whatever was not fsynced may be lost, in any order, and the next run completes.
 import type { Test } from 'tap';
-import { count, places, random, tracedTest, WHOLE } from './campaign.ts';
+import { count, EVERY, places, random, tracedTest, WHOLE } from './campaign.ts';
 import { sample } from './place.ts';
 import { fickle, forgetful, hollow } from './power.ts';
 import { archive, bucket, generations, hourly, type Stock } from './scenarios.ts';
@@ -36,8 +36,6 @@ async function cutAll(t: Test, stock: Stock, tries: number): Promise<void> {
   );
   count('losses', losses);
 }
-
-const EVERY = Number.POSITIVE_INFINITY;
 
 tracedTest('a small spool, with power that goes', (t) => cutAll(t, hourly(SMALL), WHOLE ? EVERY : 6));
 
