@@ -5,6 +5,7 @@ import { type Lock, lockSpool } from '../edge/lock.ts';
 import { Outgoing } from '../edge/outgoing.ts';
 import { packRows } from '../edge/packrows.ts';
 import { packSpool } from '../edge/packspool.ts';
+import { PACKING } from '../edge/packtasks.ts';
 import { DENSE, FAST } from '../edge/press.ts';
 import { memberBy, programOf } from '../edge/program.ts';
 import { isHostId } from '../record/names.ts';
@@ -44,7 +45,7 @@ export default verb({
     const program = compressProgram === undefined ? undefined : programOf(compressProgram);
     if (program) await memberBy(program, Buffer.from('a trial, before anything is done'));
     const how = { ...options, ...(fast ? FAST : DENSE), ...(level > 0 && { level }), program };
-    const crew = new Crew(options.threads || Math.min(4, availableParallelism()));
+    const crew = new Crew(PACKING, options.threads || Math.min(4, availableParallelism()));
     const locks: Lock[] = [];
     let waited = false;
     const take = (path: string, lock: (waitMs: number) => Lock | undefined) => {

@@ -1,8 +1,8 @@
 // From a built can to a can that is ready: verified, its name written down, moved by one rename.
+
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, Failure, Malformed } from '../stream/errors.ts';
-import type { Crew } from './crew.ts';
 import { fsyncFolder, writeFileDurably } from './files.ts';
 import {
   CanFolder,
@@ -14,6 +14,7 @@ import {
   type PackedPost,
 } from './outgoing.ts';
 import type { BuiltCan } from './pack.ts';
+import type { PackCrew } from './packtasks.ts';
 
 /** What the kernel hears of a packer; `Stage` has the same names. */
 export interface Reporter {
@@ -59,7 +60,7 @@ export function postsOf<O>(built: BuiltCan<O>): PackedPost[] {
 }
 
 /** Writes the rows, then reads everything back. A can that fails is thrown away: its posts are where they were. */
-export async function sealCan<O>(built: BuiltCan<O>, crew: Crew): Promise<void> {
+export async function sealCan<O>(built: BuiltCan<O>, crew: PackCrew): Promise<void> {
   try {
     writeFileDurably(join(built.dir, 'rows.jsonl'), built.rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
     makeCanLock(built.dir);

@@ -2,11 +2,32 @@
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
-import { perform, type TaskName, type Tasks } from './packtasks.ts';
+
+/** Names of tasks → what each is given and what comes of it: plain data, that can go from thread to thread. */
+export type TaskTable<T> = { [N in keyof T]: { task: unknown; result: unknown } };
+
+/** What a crew can do. */
+export interface Trade<T extends TaskTable<T>> {
+  /** A thread's code, among the bundles. */
+  script: string;
+  /** What each thread is told at its start. */
+  told?: unknown;
+  /** The same on the thread that calls. */
+  perform: Perform<T>;
+  /** The calling thread works too, where the others have enough to do: for tasks that are short. */
+  joins?: boolean;
+  /** A task as it is sent, where that is not as it is given, and what of it goes over without a copy. */
+  sent?<N extends keyof T>(task: T[N]['task']): { task: T[N]['task']; lent: ArrayBuffer[] };
+}
+
+export type Perform<T extends TaskTable<T>> = <N extends keyof T>(
+  name: N,
+  task: T[N]['task'],
+) => Promise<T[N]['result']>;
 
 export interface Question {
   id: number;
-  name: TaskName;
+  name: never;
   task: never;
 }
 
@@ -17,6 +38,9 @@ const WORTH = 2 * 1024 * 1024;
 /** Tasks that a thread has at once: one at work, others at hand while the calling thread waits for the disk. */
 const AT_ONCE = 4;
 
+/** Not to be waited for by who can do a task meanwhile. */
+const isBusy = ({ isUp, tasks }: Member) => !isUp || tasks.size >= AT_ONCE;
+
 interface Waiting {
   question: Question;
   resolve: (result: never) => void;
@@ -25,18 +49,21 @@ interface Waiting {
 
 interface Member {
   worker: Worker;
+  isUp: boolean;
   tasks: Map<number, Waiting>;
 }
 
-export class Crew {
+export class Crew<T extends TaskTable<T>> {
   readonly threads: number;
+  readonly #trade: Trade<T>;
   #members: Member[] = [];
   #queue: Waiting[] = [];
   #asked = 0;
   #bytes = 0;
 
   /** @param threads with 1 everything is done on the calling thread */
-  constructor(threads: number) {
+  constructor(trade: Trade<T>, threads: number) {
+    this.#trade = trade;
     this.threads = threads;
     // As for the threads; from the beginning, for what has grown does not shrink.
     setFlagsFromString('--semi-space-growth-factor=1');
@@ -47,27 +74,37 @@ export class Crew {
    * @param bytes of work
    * @param first before what waits already
    */
-  async run<T extends TaskName>(
-    name: T,
-    task: Tasks[T]['task'],
-    bytes: number,
-    first = false,
-  ): Promise<Tasks[T]['result']> {
+  async run<N extends keyof T>(name: N, task: T[N]['task'], bytes: number, first = false): Promise<T[N]['result']> {
     this.#bytes += bytes;
-    if (this.threads === 1 || (this.#members.length === 0 && this.#bytes < WORTH)) return await perform(name, task);
-    while (this.#members.length < this.threads) this.#members.push(this.#hire());
+    if (this.#bytes >= WORTH) this.#start();
+    if (this.#members.length === 0 || (this.#trade.joins && this.#members.every(isBusy)))
+      return await this.#trade.perform(name, task);
     return await new Promise((resolve, reject) => {
-      const question = { id: this.#asked++, name, task: task as never };
+      const question = { id: this.#asked++, name: name as never, task: task as never };
       this.#queue[first ? 'unshift' : 'push']({ question, resolve, reject });
       this.#hand();
     });
   }
 
+  /** So many bytes of work will come: for many, threads are started before the first. */
+  expect(bytes: number): void {
+    if (bytes >= WORTH) this.#start();
+  }
+
+  #start(): void {
+    const others = this.threads - (this.#trade.joins || this.threads === 1 ? 1 : 0);
+    while (this.#members.length < others) this.#members.push(this.#hire());
+  }
+
   #hire(): Member {
     // Little memory for what is new: buffers that are done with are given back sooner.
+    const { script, told: workerData } = this.#trade;
     const resourceLimits = { maxYoungGenerationSizeMb: 2 };
-    const worker = new Worker(join(__dirname, 'packworker.cjs'), { resourceLimits });
-    const member: Member = { worker, tasks: new Map() };
+    const worker = new Worker(join(__dirname, script), { resourceLimits, workerData });
+    const member: Member = { worker, isUp: false, tasks: new Map() };
+    worker.on('online', () => {
+      member.isUp = true;
+    });
     worker.on('message', (answer: Answer) => {
       const { resolve, reject } = member.tasks.get(answer.id)!;
       member.tasks.delete(answer.id);
@@ -87,7 +124,8 @@ export class Crew {
       if (idlest === undefined || idlest.tasks.size >= AT_ONCE) return;
       const waiting = this.#queue.shift()!;
       idlest.tasks.set(waiting.question.id, waiting);
-      idlest.worker.postMessage(waiting.question);
+      const { task, lent } = this.#trade.sent?.(waiting.question.task) ?? { task: waiting.question.task, lent: [] };
+      idlest.worker.postMessage({ ...waiting.question, task }, lent);
     }
   }
 

@@ -1,5 +1,6 @@
 // One object from a store into a mirror: begun where the last run ended, compared with what the store says of it, and
 // only then under its name.
+
 import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, fstatSync, ftruncateSync, openSync, utimesSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -7,9 +8,9 @@ import { crc32 } from 'node:zlib';
 import type { Checked, MirrorEntry } from '../record/mirror.ts';
 import { crc32c, md5Of, PartsMd5, partSizes } from '../record/objectsums.ts';
 import { Malformed } from '../stream/errors.ts';
-import type { Crew } from './crew.ts';
 import { digestRegularFile, failAt, unlinkIfThere } from './files.ts';
 import type { Mirror } from './mirror.ts';
+import type { PackCrew } from './packtasks.ts';
 import { Changed, type ObjectFacts, type Store, type Taker } from './store.ts';
 
 /** How often an object may change while it is fetched. */
@@ -35,10 +36,10 @@ export class Fetcher {
   #kernel: FetchKernel;
   #mirror: Mirror;
   #storeOf: (name: string) => Promise<Store>;
-  #crew: Crew;
+  #crew: PackCrew;
 
   /** @param crew reads again what came, and makes the digests, while other bytes come */
-  constructor(kernel: FetchKernel, mirror: Mirror, storeOf: (name: string) => Promise<Store>, crew: Crew) {
+  constructor(kernel: FetchKernel, mirror: Mirror, storeOf: (name: string) => Promise<Store>, crew: PackCrew) {
     this.#kernel = kernel;
     this.#mirror = mirror;
     this.#storeOf = storeOf;

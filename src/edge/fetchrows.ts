@@ -10,6 +10,7 @@ import { Crew } from './crew.ts';
 import { Fetcher, type Outcome, type Wanted } from './fetcher.ts';
 import { fileRows } from './filerows.ts';
 import type { Mirror } from './mirror.ts';
+import { PACKING } from './packtasks.ts';
 import { accessOf, openSource, type Store } from './store.ts';
 
 export interface FetchOptions {
@@ -46,7 +47,7 @@ export async function* fetchRows(stage: Stage, mirror: Mirror, options: FetchOpt
     if (!stores.has(name)) stores.set(name, openSource(name, accessOf(stage, options)));
     return stores.get(name)!;
   };
-  const crew = new Crew(2);
+  const crew = new Crew(PACKING, 2);
   const fetcher = new Fetcher(stage, mirror, storeOf, crew);
   const underWay = gate(jobs);
   let end: EndRow | undefined;

@@ -1,5 +1,6 @@
 // Posts of the spool into cans of their hour. A post goes only when the can that holds it is ready:
 // durable, read back and compared.
+
 import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256 } from '../record/identity.ts';
@@ -7,10 +8,10 @@ import { canName, parseHourFolder, parsePostName } from '../record/names.ts';
 import { describeAt, Failure } from '../stream/errors.ts';
 import { orderedMap } from '../stream/ordered.ts';
 import { commitCan, leftCans, postsOf, type Reporter, sealCan } from './commit.ts';
-import type { Crew } from './crew.ts';
 import { fsyncFolder, isSameFile, lstatOf, readRegularFile } from './files.ts';
 import { type CanRow, canRow, type Manifest, type Outgoing } from './outgoing.ts';
 import { type BuiltCan, type Pressed, packCans } from './pack.ts';
+import type { PackCrew } from './packtasks.ts';
 import { type PressOptions, pressOptions } from './press.ts';
 import type { PostNote, PostOrigin } from './readposts.ts';
 import { removeIfEmpty } from './spool.ts';
@@ -51,7 +52,7 @@ export class HourPacker {
   #spool: string;
   #options: HourPackOptions;
   #report: Reporter;
-  #crew: Crew;
+  #crew: PackCrew;
   /** Posts that recovery removed; a row of theirs may still come. */
   #finished = new Set<string>();
   /** Hour folders with a can whose manifest is damaged. */
@@ -61,7 +62,7 @@ export class HourPacker {
   /** Posts that were gone when this packer had waited for another. */
   missed = 0;
 
-  constructor(outgoing: Outgoing, spool: string, options: HourPackOptions, report: Reporter, crew: Crew) {
+  constructor(outgoing: Outgoing, spool: string, options: HourPackOptions, report: Reporter, crew: PackCrew) {
     this.#outgoing = outgoing;
     this.#spool = spool;
     this.#options = options;

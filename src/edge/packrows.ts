@@ -1,10 +1,11 @@
 // One run over a stream of measurement rows: nothing is made of it before its end row has come.
+
 import { type EndRow, parseRow, wrongKind } from '../record/rows.ts';
 import { errno, Failure } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
-import type { Crew } from './crew.ts';
 import type { Outgoing } from './outgoing.ts';
 import { giveCans } from './packspool.ts';
+import type { PackCrew } from './packtasks.ts';
 import type { PressOptions } from './press.ts';
 import { RowPacker } from './rowcans.ts';
 
@@ -18,7 +19,7 @@ export async function packRows(
   stage: Stage,
   outgoing: Outgoing,
   { end: wanted, ...settings }: RowPackSettings,
-  crew: Crew,
+  crew: PackCrew,
 ): Promise<void> {
   if (outgoing.purpose().class === 'as-received')
     throw new Failure(`${outgoing.path} is kept for posts of a spool: use another folder for rows`);

@@ -1,12 +1,13 @@
 // One run over a spool: what an interrupted run left, then the posts that the rows name, then the strays.
+
 import { statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { describeAt } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
-import type { Crew } from './crew.ts';
 import { fileRows } from './filerows.ts';
 import { HourPacker, type PostGroup } from './hourcans.ts';
 import type { CanRow, Outgoing } from './outgoing.ts';
+import type { PackCrew } from './packtasks.ts';
 import type { PressOptions } from './press.ts';
 import { postOfPath, sweepStrays } from './spool.ts';
 
@@ -23,7 +24,7 @@ export async function packSpool(
   outgoing: Outgoing,
   spool: string,
   settings: SpoolPackSettings,
-  crew: Crew,
+  crew: PackCrew,
 ): Promise<void> {
   outgoing.dedicate({ host: settings.host, class: 'as-received' });
   const packer = new HourPacker(outgoing, spool, { ...settings, maxPost: stage.maxLine }, stage, crew);

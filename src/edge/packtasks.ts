@@ -1,5 +1,6 @@
 // What is done beside the main thread: all that costs time. Tasks and results are plain data, so that they can go from
 // thread to thread.
+import type { Crew, Perform, Trade } from './crew.ts';
 import { type Digests, digestFile } from './files.ts';
 import { type Batch, type Item, type PressOptions, press } from './press.ts';
 import { type PostNote, type PostOrigin, type PostsToRead, readPosts } from './readposts.ts';
@@ -28,9 +29,7 @@ export interface Tasks {
   digest: { task: { path: string }; result: Digests };
 }
 
-export type TaskName = keyof Tasks;
-
-type Workers = { [T in TaskName]: (task: Tasks[T]['task']) => Promise<Tasks[T]['result']> };
+type Workers = { [T in keyof Tasks]: (task: Tasks[T]['task']) => Promise<Tasks[T]['result']> };
 
 const WORKERS: Workers = {
   async posts(task) {
@@ -74,8 +73,11 @@ function room(bytes: number): Buffer {
 let last: Promise<unknown> = Promise.resolve();
 
 /** Does a task on the thread that calls, after those before it. */
-export function perform<T extends TaskName>(name: T, task: Tasks[T]['task']): Promise<Tasks[T]['result']> {
+const perform: Perform<Tasks> = (name, task) => {
   const done = last.then(() => WORKERS[name](task));
   last = done.catch(() => undefined);
   return done;
-}
+};
+
+export const PACKING: Trade<Tasks> = { script: 'packworker.cjs', perform };
+export type PackCrew = Crew<Tasks>;

@@ -1,5 +1,6 @@
 // Measurement rows into cans of their day, country and test. Nothing is made before the end of the
 // stream was seen, so the rows wait on disk: a bucket interleaves thousands of groups.
+
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
@@ -12,7 +13,6 @@ import { Failure } from '../stream/errors.ts';
 import { splitLines } from '../stream/lines.ts';
 import { orderedMap } from '../stream/ordered.ts';
 import { commitCan, leftCans, type Reporter, sealCan } from './commit.ts';
-import type { Crew } from './crew.ts';
 import { named, replaceFile } from './files.ts';
 import {
   type CanFile,
@@ -25,7 +25,7 @@ import {
   type WholeBucket,
 } from './outgoing.ts';
 import { type Pressed, packCans } from './pack.ts';
-import type { HeldItem, HeldItems } from './packtasks.ts';
+import type { HeldItem, HeldItems, PackCrew } from './packtasks.ts';
 import { type PressOptions, pressOptions } from './press.ts';
 import { fileBytes } from './source.ts';
 
@@ -63,7 +63,7 @@ export function groupOfRow(row: MeasurementRow): Group {
 export class RowPacker {
   #outgoing: Outgoing;
   #report: Reporter;
-  #crew: Crew;
+  #crew: PackCrew;
   #spill: string;
   #waiting = new Map<string, Buffer[]>();
   #held = 0;
@@ -76,7 +76,7 @@ export class RowPacker {
   #counts = new Map<string, number>();
   #made = Date.now();
 
-  constructor(outgoing: Outgoing, report: Reporter, crew: Crew) {
+  constructor(outgoing: Outgoing, report: Reporter, crew: PackCrew) {
     this.#outgoing = outgoing;
     this.#crew = crew;
     this.#report = report;

@@ -6,6 +6,7 @@ import { gunzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { Crew } from '../../src/edge/crew.ts';
 import { type BuiltCan, packCans } from '../../src/edge/pack.ts';
+import { PACKING } from '../../src/edge/packtasks.ts';
 import { DENSE, press } from '../../src/edge/press.ts';
 import type { Program } from '../../src/edge/program.ts';
 import { verifyCan } from '../../src/edge/verify.ts';
@@ -184,7 +185,7 @@ for (const program of [undefined, GZIP])
   });
 
 t.test('a crew on its own thread', async (t) => {
-  const crew = new Crew(1);
+  const crew = new Crew(PACKING, 1);
   const can = await smallCan(t);
   await crew.run('verify', can, 1e9);
   await t.rejects(crew.run('verify', { ...can, items: [] }, 1e9));
