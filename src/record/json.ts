@@ -290,20 +290,40 @@ function hasNeedlessEscape(bytes: Buffer): boolean {
 
 // --- the fast reader: WebAssembly, which sees a copy of the document
 
-interface Scanner {
+type Scan = (
+  start: number,
+  end: number,
+  maxDepth: number,
+  keep: number,
+  out: number,
+  outEnd: number,
+  stack: number,
+) => number;
+
+/** Its memory, in bytes: the open containers, the tokens, then text. */
+export interface Scanner {
   memory: WebAssembly.Memory;
   hides: { value: number };
-  scan(start: number, end: number, maxDepth: number, keep: number, out: number, outEnd: number, stack: number): number;
+  scan: Scan;
+  /** Of a text that goes on. */
+  scanWithin: Scan;
 }
 let scanner: Scanner | undefined;
+/** Documents in its memory are read where they stand. */
+let holder: Scanner | undefined;
+
+/** Documents in this memory, which must not grow, are read where they stand from now on. */
+export function readWithin(own: Scanner): void {
+  holder = own;
+}
 
 const TYPES: Value['type'][] = ['object', 'array', 'string', 'number', 'true', 'false', 'null'];
 
-/** Its memory, in bytes: the open containers, the tokens, then the document. */
 const STACK = 65536;
 const DEEPEST = 100_002;
 const TOKENS = 10 * 65536;
-const TEXT = TOKENS + 64 * 65536;
+/** Where text begins. */
+export const TEXT = TOKENS + 64 * 65536;
 /** A larger document is read where it is. */
 const LONGEST_COPY = 64 * 1024 * 1024;
 /** A copy costs more than it saves. */
@@ -314,6 +334,12 @@ function readFast(bytes: Buffer, limits: JsonLimits): Document | undefined {
   const { keep = 1 } = limits;
   const maxDepth = Math.min(limits.maxDepth ?? 500, DEEPEST);
   if (bytes.length < SHORTEST_COPY || bytes.length > LONGEST_COPY) return undefined;
+  const levels = Math.min(keep, maxDepth);
+  if (bytes.buffer === holder?.memory.buffer) {
+    const start = bytes.byteOffset;
+    const count = holder.scanWithin(start, start + bytes.length, maxDepth, levels, TOKENS, TEXT, STACK);
+    return count < 0 ? undefined : fromScan(bytes, holder, count, limits);
+  }
   if (!scanner) {
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(code));
     scanner = exports as unknown as Scanner;
@@ -322,10 +348,13 @@ function readFast(bytes: Buffer, limits: JsonLimits): Document | undefined {
   const lacking = TEXT + bytes.length + 64 - memory.buffer.byteLength;
   if (lacking > 0) memory.grow(Math.ceil(lacking / 65536));
   new Uint8Array(memory.buffer, TEXT).set(bytes);
-  const count = scanner.scan(TEXT, TEXT + bytes.length, maxDepth, Math.min(keep, maxDepth), TOKENS, TEXT, STACK);
-  if (count < 0) return undefined;
+  const count = scanner.scan(TEXT, TEXT + bytes.length, maxDepth, levels, TOKENS, TEXT, STACK);
+  return count < 0 ? undefined : fromScan(bytes, scanner, count, limits);
+}
+
+function fromScan(bytes: Buffer, { memory, hides }: Scanner, count: number, limits: JsonLimits): Document {
   const value = fromTokens(bytes, new Uint32Array(memory.buffer, TOKENS, count * 4), limits);
-  return { value, lineFeed: hasLineFeed(bytes, value), hides: scanner.hides.value !== 0 };
+  return { value, lineFeed: hasLineFeed(bytes, value), hides: hides.value !== 0 };
 }
 
 /** Tokens come in the order of the text, a container before its members. */

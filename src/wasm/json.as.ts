@@ -109,6 +109,24 @@ function pastNumber(p: usize): usize {
   return p;
 }
 
+/** As `scan`, of a text that goes on: what stands behind it is there afterwards as before. */
+export function scanWithin(
+  start: usize,
+  end: usize,
+  maxDepth: i32,
+  keep: i32,
+  out: usize,
+  outEnd: usize,
+  stack: usize,
+): i32 {
+  const sixteen = v128.load(end);
+  const one = load<u8>(end, 16);
+  const tokens = scan(start, end, maxDepth, keep, out, outEnd, stack);
+  v128.store(end, sixteen);
+  store<u8>(end, one, 16);
+  return tokens;
+}
+
 /**
  * Reads the JSON value in [start, end), UTF-8, with 17 bytes behind it that may be written to.
  * A value down to `keep` levels becomes a token of four words: its depth · 16 + type, and where its name, the

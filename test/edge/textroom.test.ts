@@ -1,0 +1,171 @@
+// The fast inflater against zlib: the same text, or none; and documents are read where it puts them.
+import { deepStrictEqual } from 'node:assert';
+import { randomBytes } from 'node:crypto';
+import zlib from 'node:zlib';
+import fc from 'fast-check';
+import t from 'tap';
+import { HEADER, type Inflated, joined, memberOf, segment } from '../../src/edge/gzip.ts';
+import { TextRoom } from '../../src/edge/textroom.ts';
+import { readExactly, readJson } from '../../src/record/json.ts';
+
+const MOST = 400_000;
+const room = new TextRoom(2 * MOST, MOST);
+
+/** Bytes as deflate may meet them: none alike, all alike, few kinds, repeats near and far, rare ones among common ones. */
+const text = fc
+  .record({
+    kind: fc.constantFrom('noise', 'one', 'few', 'near', 'far', 'skewed', 'json'),
+    length: fc.oneof(fc.nat(300), fc.nat(100_000)),
+    period: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 33_000 })),
+    seed: fc.nat(),
+  })
+  .map(({ kind, length, period, seed }) => {
+    let state = seed;
+    const random = (n: number) => {
+      state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+      return Math.floor((state / 2 ** 32) * n);
+    };
+    if (kind === 'noise') return randomBytes(length);
+    const bytes = Buffer.alloc(length, 97 + random(26));
+    if (kind === 'one') return bytes;
+    if (kind === 'json') {
+      const row = () =>
+        `{"url":"http://h${random(99)}.example/","n":${random(1e6)},"body":"\\u003cp\\u003e\\n${'x'.repeat(random(60))}"}\n`;
+      return Buffer.from(Array.from({ length: Math.ceil(length / 90) }, row).join('')).subarray(0, MOST);
+    }
+    const from = kind === 'near' ? 1 + random(40) : period;
+    for (let i = 0; i < length; i++) {
+      if (kind === 'few') bytes[i] = 97 + random(3) * random(2);
+      else if (kind === 'skewed') bytes[i] = Math.floor((random(1000) / 1000) ** 6 * 256);
+      else bytes[i] = i >= from && random(50) > 0 ? bytes[i - from]! : random(256);
+    }
+    return bytes;
+  });
+
+const how = fc.record({
+  level: fc.integer({ min: 0, max: 9 }),
+  strategy: fc.integer({ min: 0, max: 4 }),
+  memLevel: fc.integer({ min: 1, max: 9 }),
+  windowBits: fc.integer({ min: 9, max: 15 }),
+});
+
+/** A member with our header around what was deflated in any way. */
+function member(plain: Buffer, deflated: Buffer): Buffer {
+  const end = Buffer.alloc(8);
+  end.writeUInt32LE(zlib.crc32(plain));
+  end.writeUInt32LE(plain.length, 4);
+  return Buffer.concat([HEADER, deflated, end]);
+}
+
+t.test('what zlib deflates, in every way that it has', (t) => {
+  fc.assert(
+    fc.property(text, how, (plain, options) => {
+      const bytes = member(plain, zlib.deflateRawSync(plain, options));
+      const got = room.inflate(bytes);
+      if (!got?.equals(plain)) throw new Error(`${JSON.stringify(options)}: ${got?.length} of ${plain.length}`);
+      for (const cut of [bytes.length - 1, bytes.length - 9, bytes.length >> 1, 5])
+        if (room.inflate(bytes.subarray(0, cut))) throw new Error(`taken, though cut at ${cut}`);
+    }),
+    { numRuns: 400 },
+  );
+  t.end();
+});
+
+t.test('members on end, of segments as they are packed', (t) => {
+  fc.assert(
+    fc.property(fc.array(fc.array(text, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 3 }), (members) => {
+      const plain = Buffer.concat(members.flat());
+      const bytes = Buffer.concat(members.map((texts) => memberOf(joined(texts.map((one) => segment(one, 6))))));
+      const got = room.inflate(bytes);
+      if (plain.length > MOST) return got === undefined || got.equals(plain);
+      return got?.equals(plain) === true;
+    }),
+    { numRuns: 100 },
+  );
+  t.end();
+});
+
+t.test('broken ones: what zlib refuses is refused, and what it takes is the same text', (t) => {
+  let taken = 0;
+  let refused = 0;
+  fc.assert(
+    fc.property(
+      text,
+      how,
+      fc.array(fc.tuple(fc.nat(), fc.nat(7)), { minLength: 1, maxLength: 3 }),
+      (plain, options, flips) => {
+        const deflated = zlib.deflateRawSync(plain, options);
+        for (const [at, bit] of flips) deflated[at % deflated.length]! ^= 1 << bit;
+        let known: Inflated | undefined;
+        try {
+          known = zlib.inflateRawSync(deflated, { info: true, maxOutputLength: MOST }) as unknown as Inflated;
+        } catch {
+          // It is none.
+        }
+        // With the CRC of what zlib makes of it, only the inflater itself can refuse it.
+        const whole = known?.engine.bytesWritten === deflated.length;
+        const got = room.inflate(member(known?.buffer ?? plain, deflated));
+        if (got && !(whole && got.equals(known!.buffer))) throw new Error('taken, and zlib does not');
+        if (!got && whole) throw new Error('refused, and zlib takes it');
+        if (got) taken++;
+        else refused++;
+      },
+    ),
+    { numRuns: 1500 },
+  );
+  t.comment(`${taken} taken, ${refused} refused`);
+  t.ok(taken > 50 && refused > 50);
+  t.end();
+});
+
+t.test('not ours, with another sum, or too long', (t) => {
+  const plain = Buffer.from('a text that is to be inflated\n'.repeat(100));
+  const good = memberOf(segment(plain, 6));
+  t.ok(room.inflate(good)?.equals(plain));
+  t.equal(room.inflate(Buffer.alloc(0))?.length, 0);
+  t.equal(room.inflate(zlib.gzipSync(plain)), undefined, 'a header of others');
+  for (let at = 0; at < good.length; at++) {
+    if (at < HEADER.length || at >= good.length - 8) {
+      const other = Buffer.from(good);
+      other[at]! ^= 1;
+      t.equal(room.inflate(other), undefined, `byte ${at}`);
+    }
+  }
+  t.equal(room.inflate(Buffer.concat([good, Buffer.from('x')])), undefined, 'and more');
+  t.equal(room.inflate(memberOf(segment(Buffer.alloc(MOST + 1), 6))), undefined, 'a bomb');
+  t.equal(room.inflate(Buffer.alloc(2 * MOST + 1)), undefined, 'too many bytes');
+  t.end();
+});
+
+t.test('documents are read where they stand, and nothing around them changes', (t) => {
+  const document = fc.oneof(
+    fc.json({ maxDepth: 4 }),
+    fc.json({ maxDepth: 4 }).map((json) => json.slice(0, -1)),
+    fc.string(),
+  );
+  fc.assert(
+    fc.property(fc.array(document, { minLength: 1, maxLength: 12 }), (documents) => {
+      // The fast reader takes texts from 64 bytes on.
+      const lines = documents.map((one) => `${one.replaceAll('\n', ' ')}${' '.repeat(64)}`);
+      const plain = Buffer.from(`${lines.join('\n')}\n`);
+      const got = room.inflate(memberOf(segment(plain, 1)))!;
+      const of = (read: typeof readJson, bytes: Buffer) => {
+        try {
+          return read(bytes, { keep: 3 });
+        } catch (error) {
+          return (error as Error).message;
+        }
+      };
+      let at = 0;
+      for (const line of lines) {
+        const bytes = Buffer.from(line);
+        const there = got.subarray(at, at + bytes.length);
+        deepStrictEqual(of(readJson, there), of(readExactly as typeof readJson, bytes));
+        at += bytes.length + 1;
+      }
+      if (!got.equals(plain)) throw new Error('the text was changed');
+    }),
+    { numRuns: 300 },
+  );
+  t.end();
+});
