@@ -1,7 +1,7 @@
 import { isatty } from 'node:tty';
 import { untilInterrupted } from '../edge/interrupt.ts';
 import { NewPlace } from '../edge/newfile.ts';
-import { documentsOf, OPENING, sizeOf } from '../edge/operands.ts';
+import { documentsOf, OPENING, rowsMadeOf, sizeOf } from '../edge/operands.ts';
 import { Sample } from '../edge/sample.ts';
 import { rowsOut, Selecting } from '../edge/selection.ts';
 import { refuseMisfits, SELECT, whereOf } from '../edge/selectoptions.ts';
@@ -58,8 +58,13 @@ export default verb({
           if (files === undefined) return await selecting.rows();
           if (Array.isArray(files)) stage.expect(sizeOf(files));
           const { recorded } = selecting;
-          const through = isSubset ? { through: subset.through.bind(subset) } : {};
-          await selecting.documents(documentsOf(stage, files, options, { recorded, ...through }), end);
+          const taker = { recorded, ...(isSubset && { through: subset.through.bind(subset) }) };
+          const { where: given, anyName } = options;
+          const job = into.lines && { where: given, anyName, bodies: selection.bodies, table: into.lines.table };
+          const documents = job
+            ? rowsMadeOf(stage, files, options, taker, job)
+            : documentsOf(stage, files, options, taker);
+          await selecting.documents(documents, end);
           if (isSubset) await subset.end(options, out);
         } finally {
           place?.abandon();

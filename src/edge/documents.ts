@@ -1,7 +1,15 @@
 // Everything that `cat` opens, as documents one after the other. A bad one is told and the rest goes on.
 import { basename, dirname } from 'node:path';
-import { FACT_NAMES, legacyUid, NO_LINE } from '../record/facts.ts';
-import { type JsonError, type JsonLimits, onOneLine, readJson, type Value } from '../record/json.ts';
+import {
+  documentLimits,
+  isBlank,
+  looksLike,
+  type ReadDocument,
+  type Recorded,
+  readDocument,
+} from '../record/document.ts';
+import { legacyUid, NO_LINE } from '../record/facts.ts';
+import type { JsonLimits } from '../record/json.ts';
 import { dayForPath, parseKey, parsePostName, uidOfMember } from '../record/names.ts';
 import { readPost } from '../record/post.ts';
 import { type MeasurementRow, type Provenance, parseRow } from '../record/rows.ts';
@@ -24,27 +32,29 @@ export interface DocumentLimits {
   /** Bytes after inflating, of one file. */
   maxInflated: number;
   /** Members that somebody will ask for: recorded as each document is validated. */
-  recorded?: Pick<JsonLimits, 'keep' | 'names' | 'items'>;
+  recorded?: Recorded;
 }
 
 /** What a reader needs of the kernel. */
 export interface DocumentKernel extends ReportKernel {
-  lines(source: Bytes, file: string | null, as: RejectKind): AsyncIterable<Line>;
+  /** @param from the number of the first */
+  lines(source: Bytes, file: string | null, as: RejectKind, from?: number): AsyncIterable<Line>;
   count(source: Bytes): Bytes;
+  took(count?: number): void;
   /** @throws where this is the file that rejects are written to */
   refuseRejects(path: string): void;
 }
 
-export interface OpenedDocument {
+export interface OpenedDocument extends ReadDocument {
   provenance: Provenance;
-  /** On one line. */
-  document: Buffer;
-  /** The document with what was to be recorded, where that was done. */
-  value?: Value;
 }
 
-/** A document that was read. */
-type Read = Pick<OpenedDocument, 'document' | 'value'>;
+/** What other threads made of many documents: rows, as they are to be written. */
+export interface MadeRows {
+  made: Buffer;
+  out: number;
+  leftOut: number;
+}
 
 /** Faults of the system that belong to one file. */
 const ITS_OWN = new Set(['ENOENT', 'EACCES', 'EPERM', 'EISDIR', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'EIO']);
@@ -64,8 +74,7 @@ export class DocumentReader {
     this.#kernel = kernel;
     this.#limits = limits;
     this.#bytesOf = bytesOf;
-    const { maxDepth, recorded } = limits;
-    this.#recorded = { ...recorded, maxDepth, names: [...FACT_NAMES, ...(recorded?.names ?? [])] };
+    this.#recorded = documentLimits(limits.maxDepth, limits.recorded);
   }
 
   /** Documents of a file, by its path. */
@@ -77,9 +86,23 @@ export class DocumentReader {
    * Documents of bytes. An input that cannot be read to its end is rejected by name; what was good before stands.
    * @param name path or null for standard input; with it comes what the name tells
    */
-  async *bytes(source: Bytes, name: string | null, format: Format): AsyncGenerator<OpenedDocument> {
+  bytes(source: Bytes, name: string | null, format: Format): AsyncGenerator<OpenedDocument> {
+    return this.counted(this.#kernel.count(source), name, format);
+  }
+
+  /** The same, of bytes that were counted. */
+  counted(source: Bytes, name: string | null, format: Format): AsyncGenerator<OpenedDocument> {
+    return this.#telling(this.#open(source, name, format), name);
+  }
+
+  /** Documents of the lines of a file, from one with this number on. */
+  lines(text: Bytes, name: string, from: number): AsyncGenerator<OpenedDocument> {
+    return this.#telling(this.#jsonl(text, name, false, from), name);
+  }
+
+  async *#telling(documents: AsyncGenerator<OpenedDocument>, name: string | null): AsyncGenerator<OpenedDocument> {
     try {
-      yield* this.#open(source, name, format);
+      yield* documents;
     } catch (error) {
       // What is wrong with one input is told of it; a full disk or a lost reader is not.
       const itsOwn = error instanceof Malformed || ITS_OWN.has((error as NodeJS.ErrnoException).code ?? '');
@@ -91,7 +114,7 @@ export class DocumentReader {
   }
 
   async *#open(source: Bytes, name: string | null, format: Format): AsyncGenerator<OpenedDocument> {
-    const inflated = unpacked(this.#kernel.count(source), this.#limits.maxInflated);
+    const inflated = unpacked(source, this.#limits.maxInflated);
     const { head, all } = await peekBytes(inflated, 512);
     const kind = format === 'auto' ? formatOf(name, head) : format;
     if (kind === 'post')
@@ -152,15 +175,16 @@ export class DocumentReader {
     yield this.#document(document, name);
   }
 
-  async *#jsonl(source: Bytes, name: string | null, hint: boolean): AsyncGenerator<OpenedDocument> {
+  async *#jsonl(source: Bytes, name: string | null, hints: boolean, from = 1): AsyncGenerator<OpenedDocument> {
     // In a can, {} holds the place of a post that nobody could read.
     const isCan = parseKey(keyOfPath(name)) !== undefined;
-    for await (const { number, bytes, ended } of this.#kernel.lines(source, name, 'document')) {
+    for await (const { number, bytes, ended } of this.#kernel.lines(source, name, 'document', from)) {
       if (isBlank(bytes)) continue;
-      if (hint && number === 1) this.#hint(bytes.toString('latin1', 0, 20), name ?? '-');
-      let read: Read;
+      const hint = hints && number === 1 ? looksLike(bytes) : undefined;
+      if (hint) this.#kernel.say(`${name ?? '-'}: ${hint}`);
+      let read: ReadDocument;
       try {
-        read = this.#read(bytes);
+        read = readDocument(bytes, this.#recorded);
       } catch (error) {
         const cut = ended ? '' : ', in a last line without line feed';
         this.#kernel.reject(
@@ -172,14 +196,6 @@ export class DocumentReader {
       if (isCan && read.document.equals(NO_LINE)) this.#kernel.tally('placeholders');
       else yield this.#document(read, name);
     }
-  }
-
-  /** What a file is, is never guessed from what a probe could write; but it may be said what it looks like. */
-  #hint(start: string, name: string): void {
-    if (start === '{"cannery":"reject",')
-      this.#kernel.say(`${name}: looks like rejects: --format rejects reads what is in them`);
-    if (/^\{"(?:format|content)":/.test(start))
-      this.#kernel.say(`${name}: looks like a post: --format post reads its content`);
   }
 
   /** What a rejects file keeps, read as what it was when it was rejected. */
@@ -206,7 +222,7 @@ export class DocumentReader {
     try {
       if (as === 'post')
         yield* this.#post(data, file, file ? (uidOfPost(file) ?? uidOfMember(file.replace(/\)$/, ''))) : null);
-      else if (as === 'document') yield this.#document(this.#read(data), file);
+      else if (as === 'document') yield this.#document(readDocument(data, this.#recorded), file);
       else if (as === 'yaml') yield* this.#keptYaml(data, kept, refuse);
       else if (as === 'row') {
         const row = parseRow(data) as MeasurementRow;
@@ -254,35 +270,21 @@ export class DocumentReader {
     if (!found && !refused) refuse('a header without an entry');
   }
 
-  #parse(bytes: Buffer): Read | undefined {
+  #parse(bytes: Buffer): ReadDocument | undefined {
     try {
-      return this.#read(bytes);
+      return readDocument(bytes, this.#recorded);
     } catch {
       return undefined;
     }
   }
 
-  /** The document of a text, on one line. @throws Error */
-  #read(bytes: Buffer): Read {
-    let doc: ReturnType<typeof readJson>;
-    try {
-      doc = readJson(bytes, this.#recorded);
-    } catch (error) {
-      throw new Error(`not JSON: ${(error as JsonError).message}`);
-    }
-    if (doc.value.type !== 'object') throw new Error(`not an object, but ${doc.value.type}`);
-    const document = onOneLine(bytes, doc.value, doc.lineFeed);
-    // The places of members are those in the bytes that were read.
-    return doc.value.start > 0 || doc.lineFeed ? { document } : { document, value: doc.value };
-  }
-
-  #document(read: Read, name: string | null): OpenedDocument {
+  #document(read: ReadDocument, name: string | null): OpenedDocument {
     return { provenance: { ...fromPath(name), measurement_uid: legacyUid(read.document, read.value) }, ...read };
   }
 }
 
 /** A report in a bucket folder `YYYY-MM-DD` has both of the others, also in a tar there: `TAR(MEMBER)`. */
-function fromPath(name: string | null): Provenance {
+export function fromPath(name: string | null): Provenance {
   const [, tar, member] = /^(.*?)\((.*)\)$/s.exec(name ?? '') ?? [];
   const bucket = basename(dirname(tar ?? name ?? ''));
   if (!/^\d{4}-\d{2}-\d{2}$/.test(bucket) || dayForPath(bucket) === undefined) return NO_PROVENANCE;
@@ -297,7 +299,7 @@ function uidOfPost(path: string): string | null {
 }
 
 /** The last six parts of a path, which are the key of a can's file in a store. */
-function keyOfPath(path: string | null): string {
+export function keyOfPath(path: string | null): string {
   return (path ?? '').split('/').slice(-6).join('/');
 }
 
@@ -332,9 +334,4 @@ async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
 function firstLine(bytes: Buffer): Buffer {
   const end = bytes.indexOf(0x0a);
   return end === -1 ? bytes : bytes.subarray(0, end);
-}
-
-function isBlank(bytes: Buffer): boolean {
-  for (const c of bytes) if (c !== 0x20 && c !== 0x09 && c !== 0x0d) return false;
-  return true;
 }

@@ -8,20 +8,21 @@ import type { Bytes } from './source.ts';
 /** Compressed bytes that one task inflates: fewer would not be worth it. */
 const SLICE = 192 * 1024;
 /** A member larger than this is inflated as it comes. */
-const LARGEST_SLICE = 2 * 1024 * 1024;
+export const LARGEST_SLICE = 2 * 1024 * 1024;
 /** Text that a slice may become: one that makes more is inflated as it comes. */
-const LARGEST_TEXT = 8 * 1024 * 1024;
+export const LARGEST_TEXT = 8 * 1024 * 1024;
 /** Tasks under way: the threads of node's pool. */
 const TASKS = 4;
 
 /**
  * Inflates gzip of one or many members as it comes.
+ * @param before bytes of text that came out of the same input already
  * @throws Malformed for broken or cut-short gzip, and past `max` bytes; what came before was yielded
  */
-export async function* inflate(source: Bytes, max: number): AsyncGenerator<Buffer> {
+export async function* inflate(source: Bytes, max: number, before = 0): AsyncGenerator<Buffer> {
   const slices = new Slices(source);
   const running: { slice: Buffer; text: Promise<Buffer | undefined> }[] = [];
-  let count = 0;
+  let count = before;
   try {
     for (;;) {
       while (running.length < TASKS) {
@@ -39,11 +40,7 @@ export async function* inflate(source: Bytes, max: number): AsyncGenerator<Buffe
     }
     if (running.length === 0 && slices.ended) return;
     // What is no series of our members, and what is broken, is read as one stream.
-    async function* rest() {
-      yield* running.map(({ slice }) => slice);
-      yield* slices.rest();
-    }
-    yield* inflateStream(rest(), max, count);
+    yield* inflateStream(slices.rest(running), max, count);
   } finally {
     await slices.close();
   }
@@ -74,16 +71,28 @@ async function* inflateStream(source: Bytes, max: number, count: number): AsyncG
 /** @returns undefined for what is not whole members and nothing else */
 async function wholeText(slice: Buffer): Promise<Buffer | undefined> {
   try {
-    const options = { info: true, chunkSize: 1024 * 1024, maxOutputLength: LARGEST_TEXT };
-    const { buffer, engine } = (await inflateMember(slice, options)) as unknown as Inflated;
-    return engine.bytesWritten === slice.length ? buffer : undefined;
+    return wholeOf(slice, (await inflateMember(slice, SLICE_OPTIONS)) as unknown as Inflated);
   } catch {
     return undefined;
   }
 }
 
+/** The same, at once. */
+export function wholeTextNow(slice: Uint8Array): Buffer | undefined {
+  try {
+    return wholeOf(slice, zlib.gunzipSync(slice, SLICE_OPTIONS) as unknown as Inflated);
+  } catch {
+    return undefined;
+  }
+}
+
+const SLICE_OPTIONS = { info: true, chunkSize: 1024 * 1024, maxOutputLength: LARGEST_TEXT };
+
+const wholeOf = (slice: Uint8Array, { buffer, engine }: Inflated) =>
+  engine.bytesWritten === slice.length ? buffer : undefined;
+
 /** Cuts a source before headers of ours. Such bytes may stand within a member too: inflating shows it. */
-class Slices {
+export class Slices {
   #source: AsyncIterator<Uint8Array>;
   #held: Buffer = Buffer.alloc(0);
   #state: 'cutting' | 'as it comes' | 'read' | 'broken' = 'cutting';
@@ -134,8 +143,9 @@ class Slices {
     }
   }
 
-  /** What was not cut. */
-  async *rest(): AsyncGenerator<Uint8Array> {
+  /** What was not cut, with what was cut and not used before it. */
+  async *rest(unused: readonly { slice: Uint8Array }[]): AsyncGenerator<Uint8Array> {
+    yield* unused.map(({ slice }) => slice);
     if (this.#held.length > 0) yield this.#take(this.#held.length);
     if (this.#state === 'broken') throw this.#error;
     while (this.#state !== 'read') {

@@ -1,10 +1,21 @@
 // The files that a verb was given, opened one after the other, each measurement once.
 import { statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { isUrl } from '../record/storeurls.ts';
 import { eraOf, TwoLayouts } from '../record/twolayouts.ts';
 import type { Stage } from '../stream/stage.ts';
 import { bytes, choice, flag, number } from '../stream/verb.ts';
-import { type DocumentLimits, DocumentReader, FORMATS, type Format, type OpenedDocument } from './documents.ts';
+import { Crew } from './crew.ts';
+import {
+  type DocumentLimits,
+  DocumentReader,
+  FORMATS,
+  type Format,
+  type MadeRows,
+  type OpenedDocument,
+} from './documents.ts';
+import { LineReader } from './linereader.ts';
+import { type LineJob, lineTrade } from './linetasks.ts';
 import { Objects } from './objects.ts';
 import { type Bytes, fileBytes } from './source.ts';
 import { accessOf } from './store.ts';
@@ -40,16 +51,54 @@ export interface Taker {
  * Documents of files and of objects of stores (`s3://…`, `https://…`), `-` being standard input. What both layouts of the
  * bucket have comes from one alone, which is told at the end.
  */
-export async function* documentsOf(
+export function documentsOf(
   stage: Stage,
-  files: Iterable<string> | AsyncIterable<string>,
-  { format, maxDepth, maxInflated, ...access }: OpeningOptions,
-  { buckets, recorded, through = (_, bytes) => bytes }: Taker = {},
+  files: Files,
+  options: OpeningOptions,
+  taker: Taker = {},
 ): AsyncGenerator<OpenedDocument> {
+  return opened<never>(stage, files, options, taker, (reader) => reader.file.bind(reader));
+}
+
+/** The same, or rows that threads made of their lines. */
+export async function* rowsMadeOf(
+  stage: Stage,
+  files: Files,
+  options: OpeningOptions,
+  taker: Taker,
+  job: LineJob,
+): AsyncGenerator<OpenedDocument | MadeRows> {
+  const { maxDepth, maxInflated } = options;
+  const trade = lineTrade({ ...job, maxLine: stage.maxLine, maxDepth });
+  const crew = new Crew(trade, Math.min(4, availableParallelism()));
+  if (Array.isArray(files)) crew.expect(sizeOf(files));
+  try {
+    yield* opened<MadeRows>(stage, files, options, taker, (reader, bytesOf) => {
+      const lines = new LineReader(stage, reader, crew, bytesOf, maxInflated);
+      // Of two layouts the documents are compared.
+      return (file, format) => (eraOf(file) ? reader.file(file, format) : lines.file(file, format));
+    });
+  } finally {
+    await crew.end();
+  }
+}
+
+type Files = Iterable<string> | AsyncIterable<string>;
+type BytesOf = (file: string) => Bytes;
+type OpenFile<Made> = (file: string, format: Format) => AsyncGenerator<OpenedDocument | Made>;
+
+async function* opened<Made extends MadeRows>(
+  stage: Stage,
+  files: Files,
+  { format, maxDepth, maxInflated, ...access }: OpeningOptions,
+  { buckets, recorded, through = (_, bytes) => bytes }: Taker,
+  fileBy: (reader: DocumentReader, bytesOf: BytesOf) => OpenFile<Made>,
+): AsyncGenerator<OpenedDocument | Made> {
   const limits = { maxLine: stage.maxLine, maxDepth, maxInflated, ...(recorded && { recorded }) };
   const objects = new Objects(accessOf(stage, access));
-  const bytesOf = (file: string) => through(file, isUrl(file) ? objects.bytes(file) : fileBytes(file));
+  const bytesOf: BytesOf = (file) => through(file, isUrl(file) ? objects.bytes(file) : fileBytes(file));
   const reader = new DocumentReader(stage, limits, bytesOf);
+  const open = fileBy(reader, bytesOf);
   const layouts = new TwoLayouts();
   try {
     for await (const file of objects.begun(files)) {
@@ -60,8 +109,8 @@ export async function* documentsOf(
       stage.refuseRejects(file);
       buckets?.took(file);
       const era = eraOf(file);
-      for await (const opened of reader.file(file, format))
-        if (!era || layouts.isNew(era, opened.document)) yield opened;
+      for await (const one of open(file, format))
+        if ('made' in one || !era || layouts.isNew(era, one.document)) yield one;
       if (reader.broken) buckets?.failed(file);
       reader.broken = false;
     }

@@ -11,6 +11,7 @@ import {
   rowOf,
   wrongKind,
 } from '../record/rows.ts';
+import type { TextTableOptions } from '../record/texttable.ts';
 import { errno, Failure, UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
 
@@ -28,6 +29,13 @@ export interface RowFilter {
   into?: RowsInto;
 }
 
+/** Takes lines as they are to be written. */
+export interface LinesInto {
+  /** Null for rows. */
+  table: TextTableOptions | null;
+  made(bytes: Buffer, count: number): Promise<void>;
+}
+
 /** Takes rows that were selected. */
 export interface RowsInto {
   /** What it would like to be read of each document already. */
@@ -37,6 +45,8 @@ export interface RowsInto {
    * @param fields of the document, where they were read already
    */
   add(row: MeasurementRow, document: Buffer, fields?: Fields): Promise<void>;
+  /** Where rows are lines of text, so that any thread can make them. */
+  lines?: LinesInto | undefined;
   /** After the last row, and before the end row. */
   end(): Promise<void>;
   /** Whether what comes out are measurement rows, which an end row may close. */

@@ -1,44 +1,38 @@
 // Some of the measurements, or parts of them: out of files, or out of rows that pass by.
-import { dropBodies } from '../record/bodies.ts';
-import { FieldReader, type Fields } from '../record/fields.ts';
 import type { Value } from '../record/json.ts';
 import { endRow, type MeasurementRow, measurementRow } from '../record/rows.ts';
-import type { Where } from '../record/where.ts';
+import { type Selected, type Selection, Selector } from '../record/selection.ts';
 import type { Stage } from '../stream/stage.ts';
-import type { OpenedDocument } from './documents.ts';
+import type { MadeRows, OpenedDocument } from './documents.ts';
 import { filterRows, type RowsInto } from './rowfilter.ts';
-
-export interface Selection {
-  /** All of them must hold. */
-  where: readonly Where[];
-  /** Bodies go, and with `hash` leave theirs. */
-  bodies: 'keep' | 'drop' | 'hash';
-}
 
 /** Measurement rows to stdout. */
 export function rowsOut(stage: Stage): RowsInto {
-  return { isRows: true, add: (row, document) => stage.emit(...measurementRow(row, document)), end: async () => {} };
+  return {
+    isRows: true,
+    add: (row, document) => stage.emit(...measurementRow(row, document)),
+    lines: { table: null, made: (bytes, count) => stage.rowsMade(bytes, count) },
+    end: async () => {},
+  };
 }
 
 /** One run of a selection. */
 export class Selecting {
   readonly #stage: Stage;
-  readonly #selection: Selection;
   readonly #into: RowsInto;
-  readonly #reader: FieldReader;
-  /** Of the row that is under way, unless it was changed. */
-  #fields: Fields | undefined;
+  readonly #selector: Selector;
+  /** Of the row that is under way. */
+  #selected: Selected | undefined;
 
   constructor(stage: Stage, selection: Selection, into: RowsInto) {
     this.#stage = stage;
-    this.#selection = selection;
     this.#into = into;
-    this.#reader = new FieldReader([...selection.where.flatMap(({ fields }) => fields), ...(into.wants ?? [])]);
+    this.#selector = new Selector(selection, into.wants ?? []);
   }
 
   /** What is best recorded of the documents of `documents`. */
   get recorded() {
-    return this.#reader.recorded;
+    return this.#selector.recorded;
   }
 
   /** Measurement rows of standard input. */
@@ -51,9 +45,15 @@ export class Selecting {
   }
 
   /** @param end whether an end row closes the rows that come out */
-  async documents(documents: AsyncIterable<OpenedDocument>, end: boolean): Promise<void> {
+  async documents(documents: AsyncIterable<OpenedDocument | MadeRows>, end: boolean): Promise<void> {
     const stage = this.#stage;
-    for await (const { provenance, document, value } of documents) {
+    for await (const one of documents) {
+      if ('made' in one) {
+        await this.#into.lines!.made(one.made, one.out);
+        if (one.leftOut > 0) stage.tally('left_out', one.leftOut);
+        continue;
+      }
+      const { provenance, document, value } = one;
       const row: MeasurementRow = { kind: 'measurement', ...provenance, document };
       const [changed] = this.#change(row, value) ?? [];
       if (changed) await this.#add(row, changed);
@@ -64,14 +64,11 @@ export class Selecting {
   }
 
   #change(row: MeasurementRow, value?: Value): [Buffer] | undefined {
-    const { where, bodies } = this.#selection;
-    const fields = this.#reader.read(row, value);
-    if (!where.every(({ holds }) => holds(fields))) return undefined;
-    this.#fields = bodies === 'keep' ? fields : undefined;
-    return [bodies === 'keep' ? row.document : dropBodies(row.document, bodies === 'hash')];
+    this.#selected = this.#selector.select(row, value);
+    return this.#selected && [this.#selected.document];
   }
 
   #add(row: MeasurementRow, document: Buffer): Promise<void> {
-    return this.#into.add(row, document, this.#fields);
+    return this.#into.add(row, document, this.#selected?.fields);
   }
 }

@@ -148,7 +148,8 @@ export class Subset {
       this.#inputsAreGood();
       await into.end();
     };
-    return { isRows: into.isRows, wants: into.wants ?? [], add: into.add.bind(into), end };
+    const { isRows, wants = [], lines } = into;
+    return { isRows, wants, lines, add: into.add.bind(into), end };
   }
 
   #inputsAreGood(): void {

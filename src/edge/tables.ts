@@ -1,21 +1,21 @@
 // Rows of chosen fields, as a table: to stdout, to a file, or to files in folders named by what is in them.
-import { csvRow } from '../record/csv.ts';
 import { type Field, FieldReader, type Fields } from '../record/fields.ts';
 import { type Partition, partitionOf } from '../record/partitions.ts';
 import type { MeasurementRow } from '../record/rows.ts';
+import { type TextTableOptions, tableHeading, tableRow } from '../record/texttable.ts';
 import { UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
 import { FileWriter, type NewPlace } from './newfile.ts';
-import type { RowsInto } from './rowfilter.ts';
+import type { LinesInto, RowsInto } from './rowfilter.ts';
 
 export const TABLES = ['csv', 'jsonl', 'parquet'] as const;
 export type TableKind = (typeof TABLES)[number];
 
-export interface TableOptions {
-  kind: TableKind;
-  fields: readonly Field[];
-  /** In csv, an apostrophe before what would be a formula. */
-  guard: boolean;
+export type TableOptions = Omit<TextTableOptions, 'kind'> & { kind: TableKind };
+
+/** Whether its rows are lines of text. */
+export function isTextTable(table: TableOptions): table is TextTableOptions {
+  return table.kind !== 'parquet';
 }
 
 export type Put = (bytes: Uint8Array) => void | Promise<void>;
@@ -36,16 +36,13 @@ const MOST_OPEN = 256;
 class TextTable implements Table {
   held = 0;
   readonly #lines: string[] = [];
-  readonly #options: TableOptions;
+  readonly #options: TextTableOptions;
   readonly #put: Put;
 
-  constructor(options: TableOptions, put: Put) {
+  constructor(options: TextTableOptions, put: Put) {
     this.#options = options;
     this.#put = put;
-    const { kind, fields } = options;
-    if (kind !== 'csv') return;
-    const names = fields.map(({ name }) => name);
-    this.#push(`${csvRow(names, false)}\r\n`);
+    this.#push(tableHeading(options));
   }
 
   #push(line: string): void {
@@ -54,15 +51,7 @@ class TextTable implements Table {
   }
 
   add(fields: Fields): void {
-    const { kind, fields: wanted, guard } = this.#options;
-    if (kind === 'csv') {
-      const cells = wanted.map((field) => fields.cell(field));
-      this.#push(`${csvRow(cells, guard)}\r\n`);
-      return;
-    }
-    let row = '';
-    for (const field of wanted) row += `${row === '' ? '{' : ','}${JSON.stringify(field.name)}:${fields.json(field)}`;
-    this.#push(`${row}}\n`);
+    this.#push(tableRow(this.#options, fields));
   }
 
   async flush(): Promise<void> {
@@ -77,7 +66,7 @@ class TextTable implements Table {
 }
 
 async function makeTable(options: TableOptions, put: Put): Promise<Table> {
-  if (options.kind !== 'parquet') return new TextTable(options, put);
+  if (isTextTable(options)) return new TextTable(options, put);
   const { ParquetTable } = await import('./parquet.ts');
   return new ParquetTable(options.fields, put);
 }
@@ -113,14 +102,26 @@ export class OneTable implements RowsInto {
     if (isRows || table.held >= MOST_HELD) await table.flush();
   }
 
+  get lines(): LinesInto | undefined {
+    const table = this.#options;
+    return isTextTable(table) ? { table, made: this.#made.bind(this) } : undefined;
+  }
+
+  async #made(bytes: Buffer, count: number): Promise<void> {
+    const table = (this.#table ??= await this.#begin());
+    await table.flush();
+    await this.#put(bytes);
+    this.#stage.counts.out! += count;
+  }
+
   #begin(): Promise<Table> {
-    if (!this.#place)
-      return makeTable(this.#options, (bytes) =>
-        this.#stage.bytes(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)),
-      );
-    const file = new FileWriter(this.#place.temporary);
-    this.#file = file;
-    return makeTable(this.#options, (bytes) => file.write(bytes));
+    if (this.#place) this.#file = new FileWriter(this.#place.temporary);
+    return makeTable(this.#options, (bytes) => this.#put(bytes));
+  }
+
+  #put(bytes: Uint8Array): void | Promise<void> {
+    if (this.#file) return this.#file.write(bytes);
+    return this.#stage.bytes(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
   }
 
   async end(): Promise<void> {

@@ -80,8 +80,9 @@ export function legacyUid(
   document: Buffer,
   value = readJson(document, { maxDepth: ROW_DEPTH, names: FACT_NAMES }).value,
 ): string | null {
-  const { report_id, measurement_start_time } = documentFacts(document, value);
+  const text = (key: string) => stringOf(document, member(value, key));
+  const report_id = text('report_id');
   return report_id !== undefined && isModernReportId(report_id)
     ? null
-    : trivialId(document, dayForPath(measurement_start_time));
+    : trivialId(document, dayForPath(text('measurement_start_time')));
 }

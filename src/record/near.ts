@@ -2,14 +2,20 @@
 import { compactTest } from './names.ts';
 import { KNOWN_TESTS } from './testnames.ts';
 
-const NAMES = new Intl.DisplayNames(['en'], { type: 'region' });
+let names: Intl.DisplayNames | undefined;
+
+/** Name of a country, or the code again. The table takes longer to load than node takes to start. */
+function nameOf(code: string): string {
+  names ??= new Intl.DisplayNames(['en'], { type: 'region' });
+  return names.of(code)!;
+}
 
 /** Code → name of every country that has one today; names like UK, which mean another's, are none. */
 function countries(): Map<string, string> {
   const found = new Map<string, string>();
   for (let n = 0; n < 26 * 26; n++) {
     const code = String.fromCharCode(65 + Math.floor(n / 26), 65 + (n % 26));
-    if (isKnownCountry(code)) found.set(code, NAMES.of(code)!);
+    if (isKnownCountry(code)) found.set(code, nameOf(code));
   }
   return found;
 }
@@ -21,9 +27,7 @@ export function countryCodes(): string[] {
 
 /** Two capitals → true for a country of today, and ZZ, which is unknown. XA and XB are of the tables' own tests. */
 export function isKnownCountry(code: string): boolean {
-  return (
-    !/^X[AB]$/.test(code) && NAMES.of(code) !== code && Intl.getCanonicalLocales(`und-${code}`)[0] === `und-${code}`
-  );
+  return !/^X[AB]$/.test(code) && nameOf(code) !== code && Intl.getCanonicalLocales(`und-${code}`)[0] === `und-${code}`;
 }
 
 /** Countries that a text may mean, as `GB (United Kingdom)`: by an older code, by name, or by one letter. */

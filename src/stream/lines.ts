@@ -26,12 +26,17 @@ export interface LineLimits {
 
 /**
  * Splits bytes on 0x0A alone (a bare CR is data), with line numbers and the raw bytes.
+ * @param from the number of the first line
  * When the source fails, the complete lines before were yielded and the error is thrown on.
  */
-export async function* splitLines(source: AsyncIterable<Uint8Array>, limits: LineLimits): AsyncGenerator<Line> {
+export async function* splitLines(
+  source: AsyncIterable<Uint8Array>,
+  limits: LineLimits,
+  from = 1,
+): AsyncGenerator<Line> {
   let pieces: Buffer[] = [];
   let held = 0;
-  let number = 1;
+  let number = from;
   let long: LongLine | undefined;
   const keep = (piece: Buffer) => {
     if (long) return long.write(piece);

@@ -89,17 +89,22 @@ export class Stage {
     }
   }
 
-  /** Lines of any input, counted; a line over the limit becomes a reject. */
-  async *lines(source: AsyncIterable<Uint8Array>, file: string | null, as: Reject['as']): AsyncGenerator<Line> {
-    for await (const line of splitLines(source, this.#limits(file, as))) {
+  /** Lines of any input, counted; a line over the limit becomes a reject. @param from the number of the first */
+  async *lines(
+    source: AsyncIterable<Uint8Array>,
+    file: string | null,
+    as: Reject['as'],
+    from = 1,
+  ): AsyncGenerator<Line> {
+    for await (const line of splitLines(source, this.#limits(file, as), from)) {
       this.took();
       yield line;
     }
   }
 
-  /** One item was read. */
-  took(): void {
-    this.counts.in!++;
+  /** So many items were read. */
+  took(count = 1): void {
+    this.counts.in! += count;
     this.#tick();
   }
 
@@ -150,6 +155,12 @@ export class Stage {
   async emit(...pieces: (Buffer | string)[]): Promise<void> {
     this.counts.out!++;
     await this.#out.row(...pieces);
+  }
+
+  /** Rows to stdout, with their line feeds. */
+  async rowsMade(bytes: Buffer, count: number): Promise<void> {
+    this.counts.out! += count;
+    await this.#out.piece(bytes);
   }
 
   /** One receipt to stdout. */
