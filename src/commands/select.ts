@@ -60,7 +60,7 @@ export default verb({
           const { recorded } = selecting;
           const taker = { recorded, ...(isSubset && { through: subset.through.bind(subset) }) };
           const { where: given, anyName } = options;
-          const job = into.lines && { where: given, anyName, bodies: selection.bodies, table: into.lines.table };
+          const job = into.lines && { where: given, anyName, bodies: selection.bodies, into: into.lines.kind };
           const documents = job
             ? rowsMadeOf(stage, files, options, taker, job)
             : documentsOf(stage, files, options, taker);

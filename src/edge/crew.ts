@@ -38,8 +38,11 @@ const WORTH = 2 * 1024 * 1024;
 /** Tasks that a thread has at once: one at work, others at hand while the calling thread waits for the disk. */
 const AT_ONCE = 4;
 
+/** The same where the calling thread works too, and gives out tasks between its own. */
+const AT_ONCE_BESIDE = 2;
+
 /** Not to be waited for by who can do a task meanwhile. */
-const isBusy = ({ isUp, tasks }: Member) => !isUp || tasks.size >= AT_ONCE;
+const isBusy = ({ isUp, tasks }: Member) => !isUp || tasks.size >= AT_ONCE_BESIDE;
 
 interface Waiting {
   question: Question;

@@ -1,6 +1,7 @@
 // Files of which the same is made of every line, parts of a can on several threads. Nobody can tell: what is not plain is
 // read by the usual reader, which tells of it.
 import { parseKey } from '../record/names.ts';
+import { orderedMap } from '../stream/ordered.ts';
 import {
   type DocumentKernel,
   type DocumentReader,
@@ -11,16 +12,11 @@ import {
   type OpenedDocument,
 } from './documents.ts';
 import { inflate, Slices } from './inflate.ts';
-import type { LineCrew, LineResult } from './linetasks.ts';
+import type { LineCrew } from './linetasks.ts';
 import type { Bytes } from './source.ts';
 
 /** Slices for each thread that are not given on yet. */
-const AHEAD = 5;
-
-interface Running {
-  slice: Buffer;
-  result: Promise<LineResult>;
-}
+const AHEAD = 3;
 
 export class LineReader {
   readonly #kernel: DocumentKernel;
@@ -52,25 +48,23 @@ export class LineReader {
     const isCan = parseKey(keyOfPath(path)) !== undefined;
     const { bucket_date, report_filename } = fromPath(path);
     const slices = new Slices(this.#kernel.count(this.#bytesOf(path)));
-    const running: Running[] = [];
+    /** Of which nothing was given on yet. */
+    const unused: { slice: Buffer }[] = [];
+    async function* cut() {
+      for (let slice = await slices.next(); slice; slice = await slices.next()) {
+        unused.push({ slice });
+        yield slice;
+      }
+    }
+    const origin = { bucket_date, report_filename };
+    const work = (slice: Buffer) => this.#crew.run('lines', { slice, origin, isCan }, slice.length);
     let line = 1;
     let length = 0;
     try {
-      for (;;) {
-        while (running.length < AHEAD * this.#crew.threads) {
-          const slice = await slices.next();
-          if (!slice) break;
-          const task = { slice, origin: { bucket_date, report_filename }, isCan };
-          const result = this.#crew.run('lines', task, slice.length);
-          result.catch(() => undefined); // told to whoever waits for it
-          running.push({ slice, result });
-        }
-        const [first] = running;
-        if (!first && slices.ended) return;
-        const result = await first?.result;
-        if (!result || result.kind === 'none' || length + result.length > this.#most) break;
+      for await (const result of orderedMap(cut(), work, { concurrency: AHEAD * this.#crew.threads })) {
+        if (result.kind === 'none' || length + result.length > this.#most) break;
         if (result.kind === 'text' && line === 1) break; // it may be something else than lines
-        running.shift();
+        unused.shift();
         length += result.length;
         if (result.kind === 'text') {
           const text = asBuffer(result.text);
@@ -84,7 +78,8 @@ export class LineReader {
         if (placeholders > 0) this.#kernel.tally('placeholders', placeholders);
         yield { made: asBuffer(made), out, leftOut };
       }
-      const rest = slices.rest(running);
+      if (unused.length === 0 && slices.ended) return;
+      const rest = slices.rest(unused);
       if (line === 1) yield* this.#reader.counted(rest, path, format);
       else yield* this.#reader.lines(inflate(rest, this.#most, length), path, line);
     } finally {

@@ -12,13 +12,15 @@ import { TextRoom } from './textroom.ts';
 
 const LF = 0x0a;
 
+export type LineKind = 'rows' | TextTableOptions;
+
 /** What is to be made of every line. */
 export interface LineJob {
   where: readonly string[];
   anyName: boolean;
   bodies: Bodies;
-  /** Null for rows. */
-  table: TextTableOptions | null;
+  /** Rows of measurements, or of a table. */
+  into: LineKind;
 }
 
 interface Limits {
@@ -82,7 +84,7 @@ class LineMaker {
   constructor(job: LineJob & Limits) {
     this.#job = job;
     const where = job.where.map((text) => parseWhere(text, job.anyName));
-    this.#selector = new Selector({ where, bodies: job.bodies }, job.table?.fields ?? []);
+    this.#selector = new Selector({ where, bodies: job.bodies }, typeof job.into === 'object' ? job.into.fields : []);
     this.#limits = documentLimits(job.maxDepth, this.#selector.recorded);
   }
 
@@ -99,10 +101,10 @@ class LineMaker {
   }
 
   #made(text: Buffer, { origin, isCan }: LineTask): LineResult | undefined {
-    const { maxLine, table } = this.#job;
+    const { maxLine, into } = this.#job;
     const counts = { out: 0, leftOut: 0, placeholders: 0, lines: 0, length: text.length };
     const rows: Buffer[] = [];
-    let tableRows = '';
+    let table = '';
     for (let start = 0, end = 0; start < text.length; start = end + 1) {
       end = text.indexOf(LF, start);
       const line = text.subarray(start, end);
@@ -123,13 +125,14 @@ class LineMaker {
         continue;
       }
       counts.out++;
-      if (table) tableRows += tableRow(table, selected.fields ?? this.#selector.fieldsOf(row, selected.document));
+      if (typeof into === 'object')
+        table += tableRow(into, selected.fields ?? this.#selector.fieldsOf(row, selected.document));
       else {
         const [front, rest] = measurementRow(row, selected.document);
         rows.push(Buffer.from(front), rest, LINE_END);
       }
     }
-    return { kind: 'made', made: table ? Buffer.from(tableRows) : Buffer.concat(rows), ...counts };
+    return { kind: 'made', made: rows.length > 0 ? Buffer.concat(rows) : Buffer.from(table), ...counts };
   }
 }
 

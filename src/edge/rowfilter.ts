@@ -11,9 +11,9 @@ import {
   rowOf,
   wrongKind,
 } from '../record/rows.ts';
-import type { TextTableOptions } from '../record/texttable.ts';
 import { errno, Failure, UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
+import type { LineKind } from './linetasks.ts';
 
 export interface RowFilter {
   /**
@@ -31,8 +31,7 @@ export interface RowFilter {
 
 /** Takes lines as they are to be written. */
 export interface LinesInto {
-  /** Null for rows. */
-  table: TextTableOptions | null;
+  kind: LineKind;
   made(bytes: Buffer, count: number): Promise<void>;
 }
 

@@ -11,7 +11,7 @@ export function rowsOut(stage: Stage): RowsInto {
   return {
     isRows: true,
     add: (row, document) => stage.emit(...measurementRow(row, document)),
-    lines: { table: null, made: (bytes, count) => stage.rowsMade(bytes, count) },
+    lines: { kind: 'rows', made: (bytes, count) => stage.rowsMade(bytes, count) },
     end: async () => {},
   };
 }

@@ -104,7 +104,7 @@ export class OneTable implements RowsInto {
 
   get lines(): LinesInto | undefined {
     const table = this.#options;
-    return isTextTable(table) ? { table, made: this.#made.bind(this) } : undefined;
+    return isTextTable(table) ? { kind: table, made: this.#made.bind(this) } : undefined;
   }
 
   async #made(bytes: Buffer, count: number): Promise<void> {
