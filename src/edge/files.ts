@@ -4,6 +4,7 @@ import {
   closeSync,
   constants,
   fstatSync,
+  fsync,
   fsyncSync,
   linkSync,
   lstatSync,
@@ -19,6 +20,7 @@ import {
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { describeAt, errno, Failure, Malformed } from '../stream/errors.ts';
 
 /** What a call on an open file throws does not tell which file it was. */
@@ -27,11 +29,26 @@ export function named(path: string, error: unknown): unknown {
   return error;
 }
 
+/** Fsyncs an open file; while the disk works, the caller goes on. */
+export const fsyncSoon = promisify(fsync);
+
 /** Makes a folder's names durable. */
 export function fsyncFolder(path: string): void {
   const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     fsyncSync(fd);
+  } catch (error) {
+    throw named(path, error);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** As `fsyncFolder`, while the caller goes on. Only the fsync waits for the disk: nothing else is worth a thread. */
+export async function fsyncFolderSoon(path: string): Promise<void> {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await fsyncSoon(fd);
   } catch (error) {
     throw named(path, error);
   } finally {

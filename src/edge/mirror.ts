@@ -3,7 +3,6 @@
 import {
   closeSync,
   constants,
-  fsync,
   fsyncSync,
   ftruncateSync,
   openSync,
@@ -13,30 +12,14 @@ import {
   type Stats,
   writeSync,
 } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { keyFault, type MirrorEntry, mirrorLine, parseMirror, partName, partStem } from '../record/mirror.ts';
 import { Failure, Malformed } from '../stream/errors.ts';
-import { failAt, fsyncFolder, lstatOf, makeFolder, unlinkIfThere } from './files.ts';
+import { failAt, fsyncFolder, fsyncFolderSoon, fsyncSoon, lstatOf, makeFolder, unlinkIfThere } from './files.ts';
 import { type Lock, tryLock } from './lock.ts';
 
 const STATE = '.cannery-fetch';
-
-/** While the disk works, bytes come in. */
-const fsyncSoon = promisify(fsync);
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await folder.sync();
-  } catch (error) {
-    failAt(path, error);
-  } finally {
-    await folder.close();
-  }
-}
 
 interface Waiting {
   /** What is whole, verified and fsynced; undefined where the file has its name already. */
@@ -198,7 +181,7 @@ export class Mirror {
         all.add(dirname(folder));
       }
     }
-    await Promise.all([...all].map(syncFolder));
+    await Promise.all([...all].map((folder) => fsyncFolderSoon(folder).catch((error) => failAt(folder, error))));
     for (const folder of named) this.#durable.add(folder);
   }
 
