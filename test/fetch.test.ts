@@ -10,12 +10,14 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
 import t, { type Test } from 'tap';
 import {
   CANNERY,
@@ -74,6 +76,13 @@ function large(count: number, bytes: number): Map<string, Buffer> {
       randomBytes(bytes),
     ]),
   );
+}
+
+/** As S3 tells it. */
+function crc32Of(bytes: Buffer): string {
+  const sum = Buffer.alloc(4);
+  sum.writeUInt32BE(crc32(bytes));
+  return sum.toString('base64');
 }
 
 /** Files of the mirror, without what is ours there. */
@@ -192,10 +201,35 @@ t.test('a run takes up what another has begun', async (t) => {
   t.not((await run()).code, 0);
   t.equal(parts(cwd).length, 1, 'what came is kept');
   cut = false;
+  const gets = () => relay.of('GET').filter(({ key }) => key.endsWith('.gz')).length;
+  const before = gets();
   const again = await run();
   exits(t, again, 0);
   t.equal(stats(again).resumed, 1);
   t.same(parts(cwd), []);
+  t.equal(gets() - before, 1, 'what was kept is right, and not asked for again');
+});
+
+t.test('bytes of an earlier run that were lost are found out', async (t) => {
+  const { fake, cwd, objects } = await place(t, large(2, 400_000));
+  const [, second] = [...objects.keys()] as [string, string];
+  const beside = { etag: '"opaque"', 'x-amz-checksum-crc32': crc32Of(objects.get(second)!) };
+  fake.hold('ooni', second, objects.get(second)!, beside);
+  let fate: 'cut' | 'pass' = 'cut';
+  const relay = await Relay.make(t, fake.endpoint, ({ key }) => (key.endsWith('.gz') ? fate : 'pass'));
+  const env = asNobody(fake, relay.endpoint);
+  const run = () =>
+    shellAsync('cannery ls s3://ooni --kind can | cannery fetch --to mirror --attempts 1 --stats', { cwd, env });
+  await run();
+  for (const name of parts(cwd)) {
+    const path = join(cwd, 'mirror/.cannery-fetch/parts', name);
+    writeFileSync(path, Buffer.alloc(statSync(path).size)); // as after a loss of power
+  }
+  fate = 'pass';
+  const again = await run();
+  exits(t, again, 0);
+  t.equal(stats(again).resumed, 2);
+  t.equal(checkFiles(t, cwd, objects), 2);
 });
 
 t.test('interrupted at random times and run again: the same, and never half of a file', async (t) => {

@@ -1,16 +1,12 @@
-// One object from a store into a mirror: begun where the last run ended, compared with what the store says of it, and
-// only then under its name.
-
-import { createHash } from 'node:crypto';
-import { closeSync, createReadStream, fstatSync, ftruncateSync, openSync, utimesSync, writeSync } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { crc32 } from 'node:zlib';
+// One object from a store into a mirror: begun where the last run ended, compared with what the store says of it as it comes,
+// and only then under its name.
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, createReadStream, fstatSync, ftruncateSync, futimesSync, openSync, writeSync } from 'node:fs';
 import type { Checked, MirrorEntry } from '../record/mirror.ts';
-import { crc32c, md5Of, PartsMd5, partSizes } from '../record/objectsums.ts';
 import { Malformed } from '../stream/errors.ts';
-import { digestRegularFile, failAt, unlinkIfThere } from './files.ts';
+import { Comparison } from './comparison.ts';
+import { digestRegularFile, failAt, fsyncSoon, unlinkIfThere } from './files.ts';
 import type { Mirror } from './mirror.ts';
-import type { PackCrew } from './packtasks.ts';
 import { Changed, type ObjectFacts, type Store, type Taker } from './store.ts';
 
 /** How often an object may change while it is fetched. */
@@ -36,14 +32,11 @@ export class Fetcher {
   #kernel: FetchKernel;
   #mirror: Mirror;
   #storeOf: (name: string) => Promise<Store>;
-  #crew: PackCrew;
 
-  /** @param crew reads again what came, and makes the digests, while other bytes come */
-  constructor(kernel: FetchKernel, mirror: Mirror, storeOf: (name: string) => Promise<Store>, crew: PackCrew) {
+  constructor(kernel: FetchKernel, mirror: Mirror, storeOf: (name: string) => Promise<Store>) {
     this.#kernel = kernel;
     this.#mirror = mirror;
     this.#storeOf = storeOf;
-    this.#crew = crew;
   }
 
   /** The copy that the mirror has of this state of an object, by manifest and file alone. @throws Malformed */
@@ -90,14 +83,16 @@ export class Fetcher {
    * @throws Malformed where it is surely something else, which stays
    */
   async #lookAt({ store, key, etag }: Wanted): Promise<{ entry?: MirrorEntry; foreign?: string } | undefined> {
-    if (!this.#mirror.stat(key)) return undefined;
+    const stat = this.#mirror.stat(key);
+    if (!stat) return undefined;
     const path = this.#mirror.path(key);
     const known = this.#mirror.entry(key);
     if (known && known.store !== store) throw new Malformed(`${path} is there, from ${known.store}`);
-    const { bytes, sha256 } = await digestRegularFile(path);
+    const facts = { bytes: stat.size, etag: etag ?? '', checksums: {}, plain: true };
+    const comparison = new Comparison(facts);
+    const { bytes, sha256 } = await digestRegularFile(path, async (piece) => comparison.update(piece));
     const isKnown = known !== undefined && known.bytes === bytes && known.sha256 === sha256;
-    const facts = { bytes, etag: etag ?? '', checksums: {}, plain: true };
-    const checked = isKnown && known.etag === etag ? known.checked : await agreed(path, facts, sha256);
+    const checked = isKnown && known.etag === etag ? known.checked : await agreed(path, facts, comparison);
     if (checked !== undefined && (checked !== 'size' || (isKnown && known.etag === etag))) {
       const mtime = this.#mirror.stat(key)!.mtimeMs;
       return { entry: { s3path: key, store, etag: facts.etag, bytes, sha256, checked, mtime } };
@@ -122,8 +117,8 @@ export class Fetcher {
       part.resume(bytes);
       await store.send(key, part);
       const { facts, path } = part;
-      const { sha256, md5 } = await this.#crew.run('digest', { path }, facts.bytes);
-      const checked = await agreed(path, facts, sha256, md5, () => store.firstPart(key, facts.etag));
+      const { sha256, comparison } = part.digests();
+      const checked = await agreed(path, facts, comparison, () => store.firstPart(key, facts.etag));
       if (checked === undefined || (checked === 'size' && part.resumed)) {
         unlinkIfThere(path);
         return `the ${facts.bytes} bytes that came are not what the store tells of them (ETag ${facts.etag})`;
@@ -150,53 +145,21 @@ function otherBytes(path: string): string {
 /** By which digest bytes agree with what a store tells; `size` where it tells none, undefined where they do not. */
 async function agreed(
   path: string,
-  { bytes, etag, checksums, plain }: ObjectFacts,
-  sha256: string,
-  md5?: string,
+  facts: ObjectFacts,
+  comparison: Comparison,
   firstPart: () => Promise<number | undefined> = async () => undefined,
 ): Promise<Checked | undefined> {
-  for (const name of ['sha256', 'sha1', 'crc32c', 'crc32'] as const) {
-    const told = checksums[name];
-    if (told === undefined || told.includes('-')) continue; // of parts
-    return (name === 'sha256' ? base64(sha256) : await sumOf(path, name)) === told ? name : undefined;
-  }
-  const given = plain ? md5Of(etag) : undefined;
-  if (!given) return 'size';
-  if (given.parts === undefined) return (md5 ?? (await sumOf(path, 'md5'))) === given.md5 ? 'md5' : undefined;
-  const sizes = partSizes(bytes, given.parts);
-  if ((await partSums(path, sizes)).includes(etag)) return 'parts';
+  if (comparison.agrees()) return comparison.by;
+  if (comparison.by !== 'parts') return undefined;
   const size = await firstPart();
   if (size === undefined || size < 1) return 'size';
-  return (await partSums(path, [size])).includes(etag) ? 'parts' : undefined;
+  const again = new Comparison(facts, size);
+  for await (const piece of pieces(path)) again.update(piece);
+  return again.agrees() ? 'parts' : undefined;
 }
 
-function base64(hex: string): string {
-  return Buffer.from(hex, 'hex').toString('base64');
-}
-
-async function partSums(path: string, sizes: number[]): Promise<string[]> {
-  const sums = sizes.map((size) => new PartsMd5(size));
-  for await (const piece of pieces(path)) for (const sum of sums) sum.update(piece);
-  return sums.map((sum) => sum.etag());
-}
-
-/** As S3 tells it: in base64, but for an MD5. */
-async function sumOf(path: string, name: 'md5' | 'sha1' | 'crc32' | 'crc32c'): Promise<string> {
-  if (name === 'md5' || name === 'sha1') {
-    const hash = createHash(name);
-    for await (const piece of pieces(path)) hash.update(piece);
-    return hash.digest(name === 'md5' ? 'hex' : 'base64');
-  }
-  const next = name === 'crc32' ? (piece: Buffer, crc: number) => crc32(piece, crc) : crc32c;
-  let crc = 0;
-  for await (const piece of pieces(path)) crc = next(piece, crc);
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(crc >>> 0);
-  return bytes.toString('base64');
-}
-
-function pieces(path: string): AsyncIterable<Buffer> {
-  return createReadStream(path, { highWaterMark: PIECE });
+function pieces(path: string, bytes = Number.POSITIVE_INFINITY): AsyncIterable<Buffer> {
+  return createReadStream(path, { highWaterMark: PIECE, end: bytes - 1 });
 }
 
 type PlaceOf = (etag: string) => { path: string; begun: boolean };
@@ -212,6 +175,8 @@ class Part implements Taker {
   #placeOf: PlaceOf;
   #facts: ObjectFacts | undefined;
   #fd: number | undefined;
+  /** Of what is held. */
+  #digests: { sha256: Hash; comparison: Comparison } | undefined;
 
   constructor(kernel: FetchKernel, placeOf: PlaceOf, etag: string | undefined) {
     this.#kernel = kernel;
@@ -251,17 +216,29 @@ class Part implements Taker {
   }
 
   async begin(facts: ObjectFacts, at: number): Promise<void> {
+    const goesOn = at > 0 && at === this.held;
+    if (goesOn && this.#digests) {
+      if (facts.bytes !== this.facts.bytes) throw new Changed('has changed');
+      return; // held to what the first answer told: of a range a server may tell less
+    }
     this.#facts = facts;
     this.etag = facts.etag || undefined;
     if (this.#fd === undefined) this.#open(this.#placeOf(facts.etag).path);
-    if (at === this.held && at > 0) return;
+    this.#digests = { sha256: createHash('sha256'), comparison: new Comparison(facts) };
     try {
-      ftruncateSync(this.#fd!, 0);
+      if (goesOn) for await (const piece of pieces(this.path, this.held)) this.#hash(piece);
+      else ftruncateSync(this.#fd!, 0);
     } catch (error) {
       failAt(this.path, error);
     }
+    if (goesOn) return;
     this.held = 0;
     this.resumed = false;
+  }
+
+  #hash(piece: Uint8Array): void {
+    this.#digests!.sha256.update(piece);
+    this.#digests!.comparison.update(piece);
   }
 
   async take(piece: Uint8Array): Promise<void> {
@@ -272,21 +249,23 @@ class Part implements Taker {
     } catch (error) {
       failAt(this.path, error);
     }
+    this.#hash(piece);
     this.held += piece.length;
     this.#kernel.tally('bytes_in', piece.length);
+  }
+
+  /** Of all bytes, once. */
+  digests(): { sha256: string; comparison: Comparison } {
+    const { sha256, comparison } = this.#digests!;
+    return { sha256: sha256.digest('hex'), comparison };
   }
 
   /** Makes the bytes durable. @returns their file's time, in whole milliseconds, which every file system keeps */
   async settle(): Promise<number> {
     const now = Math.floor(Date.now() / 1000) * 1000;
     try {
-      utimesSync(this.path, now / 1000, now / 1000);
-      const handle = await open(this.path, 'r');
-      try {
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
+      futimesSync(this.#fd!, now / 1000, now / 1000);
+      await fsyncSoon(this.#fd!);
     } catch (error) {
       failAt(this.path, error);
     }

@@ -6,11 +6,9 @@ import { isUrl } from '../record/storeurls.ts';
 import { describeAt, Malformed } from '../stream/errors.ts';
 import { ahead, gate, orderedMap } from '../stream/ordered.ts';
 import type { Stage } from '../stream/stage.ts';
-import { Crew } from './crew.ts';
 import { Fetcher, type Outcome, type Wanted } from './fetcher.ts';
 import { fileRows } from './filerows.ts';
 import type { Mirror } from './mirror.ts';
-import { PACKING } from './packtasks.ts';
 import { accessOf, openSource, type Store } from './store.ts';
 
 export interface FetchOptions {
@@ -47,8 +45,7 @@ export async function* fetchRows(stage: Stage, mirror: Mirror, options: FetchOpt
     if (!stores.has(name)) stores.set(name, openSource(name, accessOf(stage, options)));
     return stores.get(name)!;
   };
-  const crew = new Crew(PACKING, 2);
-  const fetcher = new Fetcher(stage, mirror, storeOf, crew);
+  const fetcher = new Fetcher(stage, mirror, storeOf);
   const underWay = gate(jobs);
   let end: EndRow | undefined;
   let expected = 0;
@@ -94,7 +91,6 @@ export async function* fetchRows(stage: Stage, mirror: Mirror, options: FetchOpt
     }
     if (end) yield { end };
   } finally {
-    await crew.end();
     for (const store of stores.values()) (await store).close();
   }
 }

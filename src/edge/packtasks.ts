@@ -1,7 +1,6 @@
 // What is done beside the main thread: all that costs time. Tasks and results are plain data, so that they can go from
 // thread to thread.
 import type { Crew, Perform, Trade } from './crew.ts';
-import { type Digests, digestFile } from './files.ts';
 import { type Batch, type Item, type PressOptions, press } from './press.ts';
 import { type PostNote, type PostOrigin, type PostsToRead, readPosts } from './readposts.ts';
 import { type Expected, verifyCan } from './verify.ts';
@@ -25,8 +24,6 @@ export interface Tasks {
   items: { task: HeldItems & PressOptions; result: Batch<null>[] };
   /** Reads a can back. */
   verify: { task: Expected; result: undefined };
-  /** Reads a file. */
-  digest: { task: { path: string }; result: Digests };
 }
 
 type Workers = { [T in keyof Tasks]: (task: Tasks[T]['task']) => Promise<Tasks[T]['result']> };
@@ -44,7 +41,6 @@ const WORKERS: Workers = {
     await verifyCan(task);
     return undefined;
   },
-  digest: ({ path }) => digestFile(path),
 };
 
 function* withBytes(items: HeldItem[], posts: Uint8Array): Generator<Item<null>> {

@@ -54,7 +54,8 @@ export class PartsMd5 {
     this.#count++;
   }
 
-  etag(): string {
+  /** The ETag. */
+  end(): string {
     this.#close();
     return `${this.#all.digest('hex')}-${this.#count}`;
   }
