@@ -232,6 +232,31 @@ t.test('bytes of an earlier run that were lost are found out', async (t) => {
   t.equal(checkFiles(t, cwd, objects), 2);
 });
 
+t.test('what goes on is held to what the first answer told', async (t) => {
+  const { fake, cwd, objects, run } = await place(t, large(3, 300_000));
+  const [told, same, changed] = [...objects.keys()] as [string, string, string];
+  const sum = { etag: '"opaque"', 'x-amz-checksum-crc32': crc32Of(objects.get(told)!) };
+  fake.hold('ooni', told, objects.get(told)!, sum);
+  for (const key of [same, changed]) fake.hold('ooni', key, objects.get(key)!, { etag: '' });
+  const relay = await Relay.make(t, fake.endpoint, ({ method, key, nth }) => {
+    if (method !== 'GET' || !objects.has(key)) return 'pass';
+    if (key === told && nth === 1) fake.hold('ooni', told, objects.get(told)!, { etag: '"opaque"' }); // of a range, nothing
+    if (key === changed && nth === 1) {
+      objects.set(key, randomBytes(300_000));
+      fake.hold('ooni', key, objects.get(key)!, { etag: '' });
+    }
+    return nth === 0 ? 'cut' : 'pass';
+  });
+  const ran = await run(undefined, undefined, asNobody(fake, relay.endpoint));
+  exits(t, ran, 0);
+  t.equal(checkFiles(t, cwd, objects), 3, 'without an ETag nothing is put together of two answers');
+  t.equal(stats(ran).changed, 2);
+  const manifest = rows<{ s3path: string; checked: string }>(
+    readFileSync(join(cwd, 'mirror/.cannery-fetch/manifest.jsonl'), 'utf8'),
+  );
+  t.equal(manifest.find(({ s3path }) => s3path === told)!.checked, 'crc32');
+});
+
 t.test('interrupted at random times and run again: the same, and never half of a file', async (t) => {
   const objects = large(24, 120_000);
   const { fake, cwd } = await place(t, objects);

@@ -218,7 +218,8 @@ class Part implements Taker {
   async begin(facts: ObjectFacts, at: number): Promise<void> {
     const goesOn = at > 0 && at === this.held;
     if (goesOn && this.#digests) {
-      if (facts.bytes !== this.facts.bytes) throw new Changed('has changed');
+      // Without an ETag nothing tells that the rest is of the same object.
+      if (facts.etag === '' || facts.bytes !== this.facts.bytes) throw new Changed('has changed');
       return; // held to what the first answer told: of a range a server may tell less
     }
     this.#facts = facts;
