@@ -326,36 +326,47 @@ export function inflate(p: usize, end: usize, start: usize, outEnd: usize): usiz
   return read > end || out > outEnd ? 0 : out;
 }
 
+/** The entry of the bits that come. */
+// @ts-ignore
+@inline
+function firstLook(h: u64): u32 {
+  return load<u32>(LIT_TABLE + ((<u32>h & ((1 << LIT_BITS) - 1)) << 2));
+}
+
 /** What stands between two headers of blocks. @returns where its text ends; 0 for what is wrong */
 function block(end: usize, start: usize, out: usize, outEnd: usize): usize {
   let p = read;
   let h = held;
   let b = bits;
+  // At least 56 bits: three literals of a first look and a length, or a distance, need no more.
+  h |= load<u64>(p) << b;
+  p += 7 - ((b >> 3) & 7);
+  b |= 56;
+  let entry = firstLook(h);
   while (true) {
     if (p > end + 8 || out > outEnd) return 0;
-    // At least 56 bits: three literals of a first look and a length, or a distance, need no more.
-    h |= load<u64>(p) << b;
-    p += 7 - ((b >> 3) & 7);
-    b |= 56;
     let before = h;
-    let entry = load<u32>(LIT_TABLE + ((<u32>h & ((1 << LIT_BITS) - 1)) << 2));
     h >>= entry;
-    b -= entry & 63;
+    b -= entry;
     if (entry & LITERAL) {
       store<u8>(out, entry >> 16);
       before = h;
-      entry = load<u32>(LIT_TABLE + ((<u32>h & ((1 << LIT_BITS) - 1)) << 2));
+      entry = firstLook(h);
       h >>= entry;
-      b -= entry & 63;
+      b -= entry;
       if (entry & LITERAL) {
         store<u8>(out, entry >> 16, 1);
         before = h;
-        entry = load<u32>(LIT_TABLE + ((<u32>h & ((1 << LIT_BITS) - 1)) << 2));
+        entry = firstLook(h);
         h >>= entry;
-        b -= entry & 63;
+        b -= entry;
         if (entry & LITERAL) {
           store<u8>(out, entry >> 16, 2);
           out += 3;
+          h |= load<u64>(p) << b;
+          p += 7 - ((b >> 3) & 7);
+          b |= 56;
+          entry = firstLook(h);
           continue;
         }
         out += 2;
@@ -366,10 +377,14 @@ function block(end: usize, start: usize, out: usize, outEnd: usize): usize {
         before = h;
         entry = load<u32>(LIT_TABLE + (((entry >> 16) + (<u32>h & ((1 << ((entry >> 8) & 15)) - 1))) << 2));
         h >>= entry;
-        b -= entry & 63;
+        b -= entry;
         if (entry & LITERAL) {
           store<u8>(out, entry >> 16);
           out++;
+          h |= load<u64>(p) << b;
+          p += 7 - ((b >> 3) & 7);
+          b |= 56;
+          entry = firstLook(h);
           continue;
         }
       }
@@ -393,9 +408,14 @@ function block(end: usize, start: usize, out: usize, outEnd: usize): usize {
     if (entry & OTHER) return 0;
     before = h;
     h >>= entry;
-    b -= entry & 63;
+    b -= entry;
     const distance = (entry >> 16) + (<u32>(before & ((<u64>1 << (entry & 63)) - 1)) >> ((entry >> 8) & 15));
     if (<usize>distance > out - start) return 0;
+    // The next word is looked up while the text is copied.
+    h |= load<u64>(p) << b;
+    p += 7 - ((b >> 3) & 7);
+    b |= 56;
+    entry = firstLook(h);
     copy(out, distance, length);
     out += length;
   }
