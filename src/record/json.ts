@@ -240,10 +240,15 @@ function mayBeRecorded({ names, first = 0 }: JsonLimits, members: Member[], leng
   return !names || length <= LONGEST_NAME || members.length < first;
 }
 
-function record({ names, first = 0 }: JsonLimits, members: Member[], one: Member, top: boolean): void {
+function isWanted({ names, first = 0 }: JsonLimits, members: Member[], key: string, top: boolean): boolean {
+  return !names || (top && members.length < first) || names.includes(key);
+}
+
+function record(limits: JsonLimits, members: Member[], one: Member, top: boolean): void {
+  const { names, first = 0 } = limits;
   const bound = top ? first : 0;
   if (!names || members.length < bound) members.push(one);
-  else if (names.includes(one.key)) {
+  else if (isWanted(limits, members, one.key, top)) {
     const before = members.findIndex(({ key }, i) => i >= bound && key === one.key);
     if (before === -1) members.push(one);
     else members[before] = one;
@@ -360,25 +365,30 @@ function fromScan(bytes: Buffer, { memory, hides }: Scanner, count: number, limi
 /** Tokens come in the order of the text, a container before its members. */
 function fromTokens(bytes: Buffer, tokens: Uint32Array, limits: JsonLimits): Value {
   const { keep = 1 } = limits;
-  const open: Value[] = [];
+  /** Of each level the one that is open; undefined where nobody asks for it. */
+  const open: (Value | undefined)[] = [];
   for (let i = 0; i < tokens.length; i += 4) {
     const depth = tokens[i]! >>> 4;
-    const keyStart = tokens[i + 1]!;
+    const within = open[depth - 1];
+    const start = tokens[i + 2]!;
+    open[depth] = undefined;
+    let key = '';
+    if (within?.members) {
+      let to = start;
+      while (bytes[to - 1] !== QUOTE) to--;
+      const keyStart = tokens[i + 1]!;
+      if (mayBeRecorded(limits, within.members, to - keyStart)) key = keyOf(bytes, keyStart, to);
+      if (!isWanted(limits, within.members, key, depth === 1)) continue;
+    } else if (depth > 0 && !(within?.items && isRecorded(limits, within.items))) continue;
     const type = TYPES[(tokens[i]! & 15) - 1]!;
-    const value: Value = { type, start: tokens[i + 2]!, end: tokens[i + 3]! };
+    const value: Value = { type, start, end: tokens[i + 3]! };
     if (depth < keep) {
       if (type === 'object') value.members = [];
       else if (type === 'array') value.items = [];
     }
     open[depth] = value;
-    const within = open[depth - 1];
-    if (within?.items) {
-      if (isRecorded(limits, within.items)) within.items.push(value);
-    } else if (within?.members) {
-      const to = bytes.lastIndexOf(QUOTE, value.start - 1) + 1;
-      const key = mayBeRecorded(limits, within.members, to - keyStart) ? keyOf(bytes, keyStart, to) : '';
-      record(limits, within.members, { key, keyStart, value }, depth === 1);
-    }
+    if (within?.members) record(limits, within.members, { key, keyStart: tokens[i + 1]!, value }, depth === 1);
+    else within?.items?.push(value);
   }
   return open[0]!;
 }
