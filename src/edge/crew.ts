@@ -1,5 +1,6 @@
 // Threads that do what costs time. The first of the work is done on the calling thread: for a small spool no other is started.
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 
@@ -39,7 +40,7 @@ const WORTH = 2 * 1024 * 1024;
 const AT_ONCE = 4;
 
 /** The same where the calling thread works too, and gives out tasks between its own. */
-const AT_ONCE_BESIDE = 2;
+const AT_ONCE_BESIDE = 3;
 
 /** Not to be waited for by who can do a task meanwhile. */
 const isBusy = ({ isUp, tasks }: Member) => !isUp || tasks.size >= AT_ONCE_BESIDE;
@@ -80,6 +81,7 @@ export class Crew<T extends TaskTable<T>> {
   async run<N extends keyof T>(name: N, task: T[N]['task'], bytes: number, first = false): Promise<T[N]['result']> {
     this.#bytes += bytes;
     if (this.#bytes >= WORTH) this.#start();
+    if (this.#members.length > 0 && this.#trade.joins) await turn(); // answers that came are heard
     if (this.#members.length === 0 || (this.#trade.joins && this.#members.every(isBusy)))
       return await this.#trade.perform(name, task);
     return await new Promise((resolve, reject) => {

@@ -1,4 +1,5 @@
-// Everything that `cat` opens, as documents one after the other. A bad one is told and the rest goes on.
+// Everything that `cat` opens, as documents one after the other. A bad one is told and the rest goes on. What reads posts, tar
+// and YAML is loaded where there is some: most of what is read are lines.
 import { basename, dirname } from 'node:path';
 import {
   documentLimits,
@@ -11,7 +12,6 @@ import {
 import { legacyUid, NO_LINE } from '../record/facts.ts';
 import type { JsonLimits } from '../record/json.ts';
 import { dayForPath, parseKey, parsePostName, uidOfMember } from '../record/names.ts';
-import { readPost } from '../record/post.ts';
 import { type MeasurementRow, type Provenance, parseRow } from '../record/rows.ts';
 import { describeAt, Malformed, UsageError } from '../stream/errors.ts';
 import { type Line, readAll } from '../stream/lines.ts';
@@ -20,8 +20,7 @@ import { isGzip } from './gzip.ts';
 import { isLz4 } from './lz4.ts';
 import { type Kept, parseReject } from './rejectrows.ts';
 import { type Bytes, fileBytes, isTar, peek, peekBytes, unpacked } from './source.ts';
-import { tarMembers } from './tar.ts';
-import { CUT_OFF, type ReportKernel, type ReportLimits, yamlRecords } from './yamldocuments.ts';
+import type { ReportKernel, ReportLimits } from './yamldocuments.ts';
 
 export const FORMATS = ['auto', 'post', 'json', 'jsonl', 'yaml', 'tar', 'rejects'] as const;
 export type Format = (typeof FORMATS)[number];
@@ -126,7 +125,8 @@ export class DocumentReader {
     else yield* this.#jsonl(all, name, format === 'auto');
   }
 
-  *#post(bytes: Buffer, name: string | null, uid: string | null): Generator<OpenedDocument> {
+  async *#post(bytes: Buffer, name: string | null, uid: string | null): AsyncGenerator<OpenedDocument> {
+    const { readPost } = await import('../record/post.ts');
     this.#kernel.took();
     const post = readPost(bytes, { maxDepth: this.#limits.maxDepth, maxBytes: this.#limits.maxLine });
     if (post.readable) yield { provenance: { ...NO_PROVENANCE, measurement_uid: uid }, document: post.line };
@@ -139,12 +139,14 @@ export class DocumentReader {
     kernel: ReportKernel = this.#kernel,
     limits: ReportLimits = this.#limits,
   ): AsyncGenerator<OpenedDocument> {
+    const { yamlRecords } = await import('./yamldocuments.ts');
     const provenance = fromPath(name);
     for await (const { document, measurement_uid } of yamlRecords(source, name, kernel, limits))
       yield { provenance: { ...provenance, measurement_uid }, document };
   }
 
   async *#tar(source: Bytes, name: string | null): AsyncGenerator<OpenedDocument> {
+    const { tarMembers } = await import('./tar.ts');
     for await (const { name: path, type, size, body } of tarMembers(source)) {
       const where = `${name ?? '-'}(${path})`;
       const refuse = (reason: string) => this.#kernel.reject({ as: 'file', file: where, line: null, reason }, null);
@@ -247,6 +249,7 @@ export class DocumentReader {
     { file, reason }: Kept,
     refuse: (reason: string) => void,
   ): AsyncGenerator<OpenedDocument> {
+    const { CUT_OFF } = await import('./yamldocuments.ts');
     // Ended by another `---` it has no end of its own; cut off it must have got one.
     const limits = { ...this.#limits, whole: !reason.startsWith(CUT_OFF) };
     let refused = false;

@@ -16,7 +16,7 @@ import type { LineCrew } from './linetasks.ts';
 import type { Bytes } from './source.ts';
 
 /** Slices for each thread that are not given on yet. */
-const AHEAD = 3;
+const AHEAD = 4;
 
 export class LineReader {
   readonly #kernel: DocumentKernel;
