@@ -16,6 +16,7 @@ export type LineKind = 'rows' | TextTableOptions;
 
 /** What is to be made of every line. */
 export interface LineJob {
+  /** Expressions that can be parsed. */
   where: readonly string[];
   anyName: boolean;
   bodies: Bodies;
@@ -59,7 +60,6 @@ export interface LineTasks {
 }
 export type LineCrew = Crew<LineTasks>;
 
-/** @throws WhereError */
 export function lineTrade(job: LineJob & Limits): Trade<LineTasks> {
   return { script: 'lineworker.cjs', told: job, perform: performer(job), joins: true, sent };
 }
@@ -71,8 +71,8 @@ function sent(task: LineTask) {
 }
 
 export function performer(job: LineJob & Limits): Perform<LineTasks> {
-  const maker = new LineMaker(job);
-  return async (_, task) => maker.make(task);
+  let maker: LineMaker | undefined;
+  return async (_, task) => (maker ??= new LineMaker(job)).make(task);
 }
 
 class LineMaker {
