@@ -269,7 +269,8 @@ test('cans are not held in memory', async (t) => {
   const small = await measure((env) => upload(threeCans(t), `${bucket.url}/small`, env));
   const large = await measure((env) => upload(big, `${bucket.url}/large`, env));
   t.comment(`upload: ${small.toFixed(0)} MB for small cans, ${large.toFixed(0)} MB for one of 2 x 48 MB`);
-  t.ok(large - small < 40, `${small} MB, ${large} MB`);
+  // One of the two files held would be 48 MB more; up to 32 MB of what is done with wait for the garbage collector.
+  t.ok(large - small < 47, `${small} MB, ${large} MB`);
 
   shell('cannery index jsonl.sqlite', { cwd, stdin: `${JSON.stringify(big.cans[0])}\n` });
   const got = await shellAsync('cannery get --index jsonl.sqlite --raw --report-id r --input 40', { cwd, env });
