@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
+  cpSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -267,10 +268,18 @@ test('cans are not held in memory', async (t) => {
     return Number(read(path)) / 1024;
   };
   const small = await measure((env) => upload(threeCans(t), `${bucket.url}/small`, env));
-  const large = await measure((env) => upload(big, `${bucket.url}/large`, env));
+  // What waits to be freed is more at one time than at another, what is held is not: the least of three.
+  const peaks: number[] = [];
+  for (const n of [1, 2]) {
+    const to = join(folder(t), 'copy');
+    cpSync(cwd, to, { recursive: true });
+    const copy = { ...big, cwd: to, text: big.text.replaceAll(cwd, to) };
+    peaks.push(await measure((env) => upload(copy, `${bucket.url}/copy${n}`, env)));
+  }
+  peaks.push(await measure((env) => upload(big, `${bucket.url}/large`, env)));
+  const large = Math.min(...peaks);
   t.comment(`upload: ${small.toFixed(0)} MB for small cans, ${large.toFixed(0)} MB for one of 2 x 48 MB`);
-  // One of the two files held would be 48 MB more; up to 32 MB of what is done with wait for the garbage collector.
-  t.ok(large - small < 47, `${small} MB, ${large} MB`);
+  t.ok(large - small < 40, `${small} MB, ${large} MB`);
 
   shell('cannery index jsonl.sqlite', { cwd, stdin: `${JSON.stringify(big.cans[0])}\n` });
   const got = await shellAsync('cannery get --index jsonl.sqlite --raw --report-id r --input 40', { cwd, env });
