@@ -1,6 +1,5 @@
 import { realpathSync, statSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
-import { Crew } from '../edge/crew.ts';
+import { Crew, usualThreads } from '../edge/crew.ts';
 import { type Lock, lockSpool } from '../edge/lock.ts';
 import { Outgoing } from '../edge/outgoing.ts';
 import { packRows } from '../edge/packrows.ts';
@@ -45,7 +44,7 @@ export default verb({
     const program = compressProgram === undefined ? undefined : programOf(compressProgram);
     if (program) await memberBy(program, Buffer.from('a trial, before anything is done'));
     const how = { ...options, ...(fast ? FAST : DENSE), ...(level > 0 && { level }), program };
-    const crew = new Crew(PACKING, options.threads || Math.min(4, availableParallelism()));
+    const crew = new Crew(PACKING, options.threads || usualThreads());
     const locks: Lock[] = [];
     let waited = false;
     const take = (path: string, lock: (waitMs: number) => Lock | undefined) => {

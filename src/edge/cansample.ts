@@ -1,4 +1,5 @@
 // Some lines of a can, instead of all: each in its gzip member, which is read whole.
+
 import { createHash } from 'node:crypto';
 import { Malformed } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
@@ -6,6 +7,7 @@ import { checkRow, factsOf, faultOfFile, type Indexed, objectBytes } from './can
 import type { Findings } from './findings.ts';
 import type { MemberPlace } from './index-db.ts';
 import { canLines } from './members.ts';
+import { once } from './source.ts';
 import type { Store } from './store.ts';
 
 export interface SampleOptions {
@@ -118,8 +120,4 @@ function gapIn(members: MemberPlace[], size: number): string | undefined {
     line = first_line;
   }
   return at === size ? undefined : `the gzip members of the index end at byte ${at} of ${size}`;
-}
-
-async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
-  yield bytes;
 }

@@ -1,4 +1,5 @@
 // Threads that do what costs time. The first of the work is done on the calling thread: for a small spool no other is started.
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
@@ -33,6 +34,9 @@ export interface Question {
 }
 
 export type Answer = { id: number } & ({ result: unknown } | { error: { message: string; code: string | undefined } });
+
+/** One for each CPU, within what several verbs in a pipeline can have. */
+export const usualThreads = () => Math.min(4, availableParallelism());
 
 /** Bytes of work from which threads are worth their start. */
 const WORTH = 2 * 1024 * 1024;

@@ -19,7 +19,7 @@ import type { RejectKind } from '../stream/rejects.ts';
 import { isGzip } from './gzip.ts';
 import { isLz4 } from './lz4.ts';
 import { type Kept, parseReject } from './rejectrows.ts';
-import { type Bytes, fileBytes, isTar, peek, peekBytes, unpacked } from './source.ts';
+import { type Bytes, fileBytes, isTar, once, peek, peekBytes, unpacked } from './source.ts';
 import type { ReportKernel, ReportLimits } from './yamldocuments.ts';
 
 export const FORMATS = ['auto', 'post', 'json', 'jsonl', 'yaml', 'tar', 'rejects'] as const;
@@ -328,10 +328,6 @@ function isJsonName(path: string): boolean {
 
 function isYamlName(path: string): boolean {
   return /\.ya?ml(?:oo)?$/.test(path);
-}
-
-async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
-  yield bytes;
 }
 
 function firstLine(bytes: Buffer): Buffer {

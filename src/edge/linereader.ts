@@ -13,7 +13,7 @@ import {
 } from './documents.ts';
 import { inflate, Slices } from './inflate.ts';
 import type { LineCrew } from './linetasks.ts';
-import type { Bytes } from './source.ts';
+import { type Bytes, once } from './source.ts';
 
 /** Slices for each thread that are not given on yet. */
 const AHEAD = 4;
@@ -90,8 +90,4 @@ export class LineReader {
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-}
-
-async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
-  yield bytes;
 }

@@ -1,11 +1,10 @@
 // The files that a verb was given, opened one after the other, each measurement once.
 import { statSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { isUrl } from '../record/storeurls.ts';
 import { eraOf, TwoLayouts } from '../record/twolayouts.ts';
 import type { Stage } from '../stream/stage.ts';
 import { bytes, choice, flag, number } from '../stream/verb.ts';
-import { Crew } from './crew.ts';
+import { Crew, usualThreads } from './crew.ts';
 import {
   type DocumentLimits,
   DocumentReader,
@@ -70,7 +69,7 @@ export async function* rowsMadeOf(
 ): AsyncGenerator<OpenedDocument | MadeRows> {
   const { maxDepth, maxInflated } = options;
   const trade = lineTrade({ ...job, maxLine: stage.maxLine, maxDepth });
-  const crew = new Crew(trade, Math.min(4, availableParallelism()));
+  const crew = new Crew(trade, usualThreads());
   if (Array.isArray(files)) crew.expect(sizeOf(files));
   try {
     yield* opened<MadeRows>(stage, files, options, taker, (reader, bytesOf) => {

@@ -10,6 +10,11 @@ export function fileBytes(path: string): Bytes {
   return createReadStream(path, { highWaterMark: 256 * 1024 });
 }
 
+/** Bytes that are at hand. */
+export async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield bytes;
+}
+
 /**
  * The beginning of a source, and the whole source again.
  * @param enough told of the last chunk and of the bytes so far; reading on stops when it says so

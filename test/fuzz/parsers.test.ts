@@ -6,7 +6,7 @@ import { decodeLz4 } from '../../src/edge/lz4.ts';
 import { ByteReader, memberText } from '../../src/edge/members.ts';
 import { parseReject } from '../../src/edge/rejectrows.ts';
 import { parseRequest } from '../../src/edge/requests.ts';
-import { unpacked } from '../../src/edge/source.ts';
+import { once, unpacked } from '../../src/edge/source.ts';
 import { tarMembers } from '../../src/edge/tar.ts';
 import { yamlRecords } from '../../src/edge/yamldocuments.ts';
 import { BridgeDatabase, readBridges } from '../../src/record/bridges.ts';
@@ -108,10 +108,6 @@ class Wrong extends Error {}
 
 function must(what: boolean, otherwise: string): void {
   if (!what) throw new Wrong(otherwise);
-}
-
-async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
-  yield bytes;
 }
 
 fuzzTest('parsers of JSON, posts and rows', async () => {
