@@ -83,7 +83,7 @@ await Promise.all([
     ...common,
     entryPoints: [
       { in: 'src/main.ts', out: 'main' },
-      ...['packworker', 'lineworker'].map((name) => ({ in: `src/edge/${name}.ts`, out: name })),
+      ...['packworker', 'lineworker', 'digestworker'].map((name) => ({ in: `src/edge/${name}.ts`, out: name })),
       ...verbs.map((name) => ({ in: `verb:${name}`, out: name })),
     ],
     plugins: [entries, sqlite, later('./packages'), wasm],

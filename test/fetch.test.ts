@@ -164,30 +164,35 @@ t.test('an object that is corrupt costs itself', async (t) => {
   t.equal(checkFiles(t, cwd, objects), objects.size, 'and is fetched when it is well again');
 });
 
-t.test('broken connections go on where they were, and a changed object starts over', async (t) => {
-  const { fake, cwd, run, objects } = await place(t, large(6, 300_000));
-  const keys = [...objects.keys()];
-  const changed = keys[2]!;
-  const relay = await Relay.make(t, fake.endpoint, ({ method, key, nth }) => {
-    if (method !== 'GET' || !objects.has(key)) return 'pass';
-    if (key === changed && nth === 1) {
-      objects.set(key, randomBytes(290_000));
-      fake.hold('ooni', key, objects.get(key)!);
-    }
-    return nth === 0 ? 'cut' : 'pass';
+for (const size of [300_000, 3_000_000])
+  t.test(`broken connections go on where they were, and a changed object starts over: of ${size} bytes`, async (t) => {
+    const { fake, cwd, run, objects } = await place(t, large(6, size));
+    const keys = [...objects.keys()];
+    const changed = keys[2]!;
+    const relay = await Relay.make(t, fake.endpoint, ({ method, key, nth }) => {
+      if (method !== 'GET' || !objects.has(key)) return 'pass';
+      if (key === changed && nth === 1) {
+        objects.set(key, randomBytes(size - 10_000));
+        fake.hold('ooni', key, objects.get(key)!);
+      }
+      return nth === 0 ? 'cut' : 'pass';
+    });
+    const ran = await run(undefined, undefined, asNobody(fake, relay.endpoint));
+    exits(t, ran, 0);
+    t.equal(checkFiles(t, cwd, objects), 6);
+    t.equal(stats(ran).changed, 1);
+    const gets = (key: string) => relay.of('GET').filter((one) => one.key === key);
+    const [, second] = gets(keys[0]!);
+    t.match(
+      second!.range,
+      new RegExp(`^bytes=1[0-9]{${String(size).length - 1}}-$`),
+      'the second half is asked for alone',
+    );
+    t.same(
+      gets(changed).map(({ status }) => status),
+      [200, 412, 200],
+    );
   });
-  const ran = await run(undefined, undefined, asNobody(fake, relay.endpoint));
-  exits(t, ran, 0);
-  t.equal(checkFiles(t, cwd, objects), 6);
-  t.equal(stats(ran).changed, 1);
-  const gets = (key: string) => relay.of('GET').filter((one) => one.key === key);
-  const [, second] = gets(keys[0]!);
-  t.match(second!.range, /^bytes=1[0-9]{5}-$/, 'the second half is asked for alone');
-  t.same(
-    gets(changed).map(({ status }) => status),
-    [200, 412, 200],
-  );
-});
 
 t.test('a run takes up what another has begun', async (t) => {
   const { fake, cwd } = await place(t, large(1, 400_000));
@@ -258,7 +263,7 @@ t.test('what goes on is held to what the first answer told', async (t) => {
 });
 
 t.test('interrupted at random times and run again: the same, and never half of a file', async (t) => {
-  const objects = large(24, 120_000);
+  const objects = large(24, 300_000);
   const { fake, cwd } = await place(t, objects);
   /** Requests of a run that come before it is struck. */
   let left = Number.POSITIVE_INFINITY;
@@ -291,6 +296,29 @@ t.test('interrupted at random times and run again: the same, and never half of a
   const whole = await shellAsync('cannery fetch --to mirror --stats <list', { cwd, env });
   t.match(messages(whole), /nothing to fetch/);
 });
+
+t.test(
+  'large ones are compared too: one that is never right is left out, and one in parts is read once more',
+  async (t) => {
+    const { fake, cwd, run, objects } = await place(t, large(4, 5_000_000));
+    const [wrong, parts, opaque] = [...objects.keys()] as [string, string, string];
+    fake.hold('ooni', wrong, objects.get(wrong)!, { etag: `"${md5(randomBytes(9))}"` });
+    const inParts = (bytes: Buffer) => `"${md5(Buffer.from(md5(bytes), 'hex'))}-1"`;
+    fake.hold('ooni', parts, objects.get(parts)!, { etag: inParts(objects.get(parts)!) });
+    fake.hold('ooni', opaque, objects.get(opaque)!, { etag: '"opaque"' });
+    const ran = await run();
+    exits(t, ran, 3);
+    objects.delete(wrong);
+    t.equal(checkFiles(t, cwd, objects), 3);
+    t.match(ran.err, /the 5000000 bytes that came are not what the store tells of them/);
+    t.equal(rows(ran.out).length, 3);
+    const manifest = rows<{ s3path: string; checked: string }>(
+      readFileSync(join(cwd, 'mirror/.cannery-fetch/manifest.jsonl'), 'utf8'),
+    );
+    const checked = (key: string) => manifest.find(({ s3path }) => s3path === key)?.checked;
+    t.same([wrong, parts, opaque].map(checked), [undefined, 'parts', 'size']);
+  },
+);
 
 t.test('ETags of parts, other digests, and none', async (t) => {
   const { fake, cwd, run, env } = await place(t, new Map());

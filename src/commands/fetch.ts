@@ -10,7 +10,7 @@ export default verb({
   operands: '',
   options: {
     to: text('--to <dir>', 'the folder; it is made where it is missing'),
-    jobs: number('--jobs <n>', 'files under way at once', 8, 1, 64),
+    jobs: number('--jobs <n>', 'files under way at once', 16, 1, 64),
     anonymous: flag('--anonymous', 'of S3: sign no request, whatever credentials there are'),
     attempts: number('--attempts <n>', 'tries of one request that bring nothing', 20, 1, 1000),
     wait: seconds('--wait <seconds>', 'how long to wait for another fetch into the folder', 0, 86_400),

@@ -66,3 +66,30 @@ export class Comparison {
     return this.by === 'size' || this.#sums.some((sum) => sum.end() === this.#told);
   }
 }
+
+/** What bytes were: their SHA-256, and whether they agree with what a store tells of them, by which digest. */
+export interface Verdict {
+  sha256: string;
+  by: Checked;
+  agrees: boolean;
+}
+
+/** A comparison, and the SHA-256 that the manifest tells. */
+export class Digest {
+  #sha256 = createHash('sha256');
+  #comparison: Comparison;
+
+  constructor(facts: ObjectFacts) {
+    this.#comparison = new Comparison(facts);
+  }
+
+  update(bytes: Uint8Array): void {
+    this.#sha256.update(bytes);
+    this.#comparison.update(bytes);
+  }
+
+  /** Ends it. */
+  end(): Verdict {
+    return { sha256: this.#sha256.digest('hex'), by: this.#comparison.by, agrees: this.#comparison.agrees() };
+  }
+}

@@ -1,10 +1,10 @@
 // One object from a store into a mirror: begun where the last run ended, compared with what the store says of it as it comes,
 // and only then under its name.
-import { createHash, type Hash } from 'node:crypto';
 import { closeSync, createReadStream, fstatSync, ftruncateSync, futimesSync, openSync, writeSync } from 'node:fs';
 import type { Checked, MirrorEntry } from '../record/mirror.ts';
 import { Malformed } from '../stream/errors.ts';
-import { Comparison } from './comparison.ts';
+import { Comparison, Digest, type Verdict } from './comparison.ts';
+import type { Digests, Making } from './digests.ts';
 import { digestRegularFile, failAt, fsyncSoon, unlinkIfThere } from './files.ts';
 import type { Mirror } from './mirror.ts';
 import { Changed, type ObjectFacts, type Store, type Taker } from './store.ts';
@@ -31,11 +31,13 @@ export interface FetchKernel {
 export class Fetcher {
   #kernel: FetchKernel;
   #mirror: Mirror;
+  #digests: Digests;
   #storeOf: (name: string) => Promise<Store>;
 
-  constructor(kernel: FetchKernel, mirror: Mirror, storeOf: (name: string) => Promise<Store>) {
+  constructor(kernel: FetchKernel, mirror: Mirror, digests: Digests, storeOf: (name: string) => Promise<Store>) {
     this.#kernel = kernel;
     this.#mirror = mirror;
+    this.#digests = digests;
     this.#storeOf = storeOf;
   }
 
@@ -89,10 +91,12 @@ export class Fetcher {
     const known = this.#mirror.entry(key);
     if (known && known.store !== store) throw new Malformed(`${path} is there, from ${known.store}`);
     const facts = { bytes: stat.size, etag: etag ?? '', checksums: {}, plain: true };
-    const comparison = new Comparison(facts);
-    const { bytes, sha256 } = await digestRegularFile(path, async (piece) => comparison.update(piece));
+    const digest = new Digest(facts);
+    const { bytes } = await digestRegularFile(path, async (piece) => digest.update(piece));
+    const verdict = digest.end();
+    const { sha256 } = verdict;
     const isKnown = known !== undefined && known.bytes === bytes && known.sha256 === sha256;
-    const checked = isKnown && known.etag === etag ? known.checked : await agreed(path, facts, comparison);
+    const checked = isKnown && known.etag === etag ? known.checked : await agreed(path, facts, verdict);
     if (checked !== undefined && (checked !== 'size' || (isKnown && known.etag === etag))) {
       const mtime = this.#mirror.stat(key)!.mtimeMs;
       return { entry: { s3path: key, store, etag: facts.etag, bytes, sha256, checked, mtime } };
@@ -112,13 +116,14 @@ export class Fetcher {
     etag: string | undefined,
     foreign: string | undefined,
   ): Promise<MirrorEntry | string> {
-    const part = new Part(this.#kernel, (state) => this.#mirror.part(name, key, state), etag);
+    const part = new Part(this.#kernel, this.#digests, (state) => this.#mirror.part(name, key, state), etag);
     try {
       part.resume(bytes);
       await store.send(key, part);
       const { facts, path } = part;
-      const { sha256, comparison } = part.digests();
-      const checked = await agreed(path, facts, comparison, () => store.firstPart(key, facts.etag));
+      const verdict = await part.verdict();
+      const { sha256 } = verdict;
+      const checked = await agreed(path, facts, verdict, () => store.firstPart(key, facts.etag));
       if (checked === undefined || (checked === 'size' && part.resumed)) {
         unlinkIfThere(path);
         return `the ${facts.bytes} bytes that came are not what the store tells of them (ETag ${facts.etag})`;
@@ -146,11 +151,11 @@ function otherBytes(path: string): string {
 async function agreed(
   path: string,
   facts: ObjectFacts,
-  comparison: Comparison,
+  { by, agrees }: Verdict,
   firstPart: () => Promise<number | undefined> = async () => undefined,
 ): Promise<Checked | undefined> {
-  if (comparison.agrees()) return comparison.by;
-  if (comparison.by !== 'parts') return undefined;
+  if (agrees) return by;
+  if (by !== 'parts') return undefined;
   const size = await firstPart();
   if (size === undefined || size < 1) return 'size';
   const again = new Comparison(facts, size);
@@ -175,11 +180,13 @@ class Part implements Taker {
   #placeOf: PlaceOf;
   #facts: ObjectFacts | undefined;
   #fd: number | undefined;
+  #digests: Digests;
   /** Of what is held. */
-  #digests: { sha256: Hash; comparison: Comparison } | undefined;
+  #digest: Making | undefined;
 
-  constructor(kernel: FetchKernel, placeOf: PlaceOf, etag: string | undefined) {
+  constructor(kernel: FetchKernel, digests: Digests, placeOf: PlaceOf, etag: string | undefined) {
     this.#kernel = kernel;
+    this.#digests = digests;
     this.#placeOf = placeOf;
     this.etag = etag || undefined;
   }
@@ -217,7 +224,7 @@ class Part implements Taker {
 
   async begin(facts: ObjectFacts, at: number): Promise<void> {
     const goesOn = at > 0 && at === this.held;
-    if (goesOn && this.#digests) {
+    if (goesOn && this.#digest) {
       // Without an ETag nothing tells that the rest is of the same object.
       if (facts.etag === '' || facts.bytes !== this.facts.bytes) throw new Changed('has changed');
       return; // held to what the first answer told: of a range a server may tell less
@@ -225,9 +232,10 @@ class Part implements Taker {
     this.#facts = facts;
     this.etag = facts.etag || undefined;
     if (this.#fd === undefined) this.#open(this.#placeOf(facts.etag).path);
-    this.#digests = { sha256: createHash('sha256'), comparison: new Comparison(facts) };
+    this.#digest?.drop();
+    this.#digest = await this.#digests.begin(facts);
     try {
-      if (goesOn) for await (const piece of pieces(this.path, this.held)) this.#hash(piece);
+      if (goesOn) for await (const piece of pieces(this.path, this.held)) await this.#digest.update(piece);
       else ftruncateSync(this.#fd!, 0);
     } catch (error) {
       failAt(this.path, error);
@@ -235,11 +243,6 @@ class Part implements Taker {
     if (goesOn) return;
     this.held = 0;
     this.resumed = false;
-  }
-
-  #hash(piece: Uint8Array): void {
-    this.#digests!.sha256.update(piece);
-    this.#digests!.comparison.update(piece);
   }
 
   async take(piece: Uint8Array): Promise<void> {
@@ -250,15 +253,16 @@ class Part implements Taker {
     } catch (error) {
       failAt(this.path, error);
     }
-    this.#hash(piece);
+    await this.#digest!.update(piece);
     this.held += piece.length;
     this.#kernel.tally('bytes_in', piece.length);
   }
 
   /** Of all bytes, once. */
-  digests(): { sha256: string; comparison: Comparison } {
-    const { sha256, comparison } = this.#digests!;
-    return { sha256: sha256.digest('hex'), comparison };
+  async verdict(): Promise<Verdict> {
+    const digest = this.#digest!;
+    this.#digest = undefined;
+    return await digest.end();
   }
 
   /** Makes the bytes durable. @returns their file's time, in whole milliseconds, which every file system keeps */
@@ -274,6 +278,7 @@ class Part implements Taker {
   }
 
   close(): void {
+    this.#digest?.drop();
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
   }

@@ -6,10 +6,11 @@ import { isUrl } from '../record/storeurls.ts';
 import { describeAt, Malformed } from '../stream/errors.ts';
 import { ahead, gate, orderedMap } from '../stream/ordered.ts';
 import type { Stage } from '../stream/stage.ts';
+import { Digests } from './digests.ts';
 import { Fetcher, type Outcome, type Wanted } from './fetcher.ts';
 import { fileRows } from './filerows.ts';
 import type { Mirror } from './mirror.ts';
-import { accessOf, openSource, type Store } from './store.ts';
+import { accessOf, openSource, prepareForBuckets, type Store } from './store.ts';
 
 export interface FetchOptions {
   jobs: number;
@@ -35,17 +36,22 @@ interface Asked {
 const AHEAD = 50_000;
 /** Files that may wait, for each under way, for one before them: rows come in the order of the list. */
 const WINDOW = 8;
+/** Without a row for so long, a server is listing, and what will be asked of it can be prepared. */
+const SILENCE_MS = 20;
 
 /** Fetches what rows of standard input name. What cannot be had is rejected, and the rest goes on. */
 export async function* fetchRows(stage: Stage, mirror: Mirror, options: FetchOptions): AsyncGenerator<Brought> {
   const { jobs } = options;
   stage.done(0);
   const stores = new Map<string, Promise<Store>>();
+  const silence = setTimeout(prepareForBuckets, SILENCE_MS);
   const storeOf = (name: string) => {
+    clearTimeout(silence);
     if (!stores.has(name)) stores.set(name, openSource(name, accessOf(stage, options)));
     return stores.get(name)!;
   };
-  const fetcher = new Fetcher(stage, mirror, storeOf);
+  const digests = new Digests();
+  const fetcher = new Fetcher(stage, mirror, digests, storeOf);
   const underWay = gate(jobs);
   let end: EndRow | undefined;
   let expected = 0;
@@ -91,6 +97,8 @@ export async function* fetchRows(stage: Stage, mirror: Mirror, options: FetchOpt
     }
     if (end) yield { end };
   } finally {
+    clearTimeout(silence);
+    await digests.close();
     for (const store of stores.values()) (await store).close();
   }
 }
