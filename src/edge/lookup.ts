@@ -61,7 +61,7 @@ export class LineReads {
     let line: Buffer | undefined;
     try {
       line = place
-        ? lineOf(await this.#members.text(store, found, place), linenum - place.first_line)
+        ? await this.#members.read(store, found, place, (text) => lineOf(text, linenum - place.first_line))
         : await this.#streams.line(store, found);
     } catch (error) {
       // What is wrong with one can is told of it; a store that is away is not.
@@ -88,7 +88,7 @@ function isTheLine(line: Buffer, { hash, report_id, input }: Found): boolean {
   }
 }
 
-/** The n-th line of a text, from 0. */
+/** A copy of the n-th line of a text, from 0. */
 function lineOf(text: Buffer, n: number): Buffer | undefined {
   let start = 0;
   for (let i = 0; i < n; i++) {
@@ -97,7 +97,7 @@ function lineOf(text: Buffer, n: number): Buffer | undefined {
     start = end + 1;
   }
   const end = text.indexOf(LF, start);
-  return end === -1 ? undefined : text.subarray(start, end);
+  return end === -1 ? undefined : Buffer.from(text.subarray(start, end));
 }
 
 const FIRST_READ = 256 * 1024;

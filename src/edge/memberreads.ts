@@ -5,6 +5,7 @@ import { errno, Malformed } from '../stream/errors.ts';
 import { inflateMember, PROGRAM_TEXT } from './gzip.ts';
 import type { MemberPlace } from './index-db.ts';
 import type { Store } from './store.ts';
+import type { TextRoom } from './textroom.ts';
 
 /** Bytes between two members that are read for nothing, as another request would take longer. */
 const GAP = 32 * 1024;
@@ -16,9 +17,13 @@ const KEPT = 32 * 1024 * 1024;
 const LARGEST_TEXT = 2 * 1024 * 1024;
 /** Compressed bytes that are inflated at once; more of them by another thread. */
 const SMALL = 256 * 1024;
+/** Members for which node's zlib does: what inflates in half the time first has to be compiled. */
+const FEW = 4;
 
 export class MemberReads {
   readonly maxLine: number;
+  #inflated = 0;
+  #room: TextRoom | undefined;
   #cans = new Map<number, WantedMembers>();
   /** Bytes that wait. */
   #held = { bytes: 0 };
@@ -41,20 +46,39 @@ export class MemberReads {
     if (known?.isDone) this.#cans.delete(can);
   }
 
-  /** Text of a member. @throws Malformed where there is none */
-  async text(store: Store, { can, s3path }: { can: number; s3path: string }, place: MemberPlace): Promise<Buffer> {
+  /**
+   * What is wanted of a member's text.
+   * @param take is given the text, which is there until it returns
+   * @throws Malformed where there is no such member
+   */
+  async read<T>(
+    store: Store,
+    { can, s3path }: { can: number; s3path: string },
+    place: MemberPlace,
+    take: (text: Buffer) => T,
+  ): Promise<T> {
     if (!this.#cans.get(can)?.wants(place)) this.want(can, place);
     try {
       const bytes = await this.#cans.get(can)!.bytes(store, s3path, place);
-      return await this.#inflated(s3path, place, bytes);
+      const told = bytes.length < 4 ? 0 : bytes.readUInt32LE(bytes.length - 4);
+      const most = Math.min(LARGEST_TEXT, this.maxLine + PROGRAM_TEXT);
+      const isUsual = bytes.length <= SMALL && told <= most && this.#inflated++ >= FEW;
+      const text = isUsual ? (await this.#textRoom()).inflate(bytes) : undefined;
+      return take(text ?? (await this.#inflate(s3path, place, bytes, told)));
     } finally {
       this.forget(can, place);
     }
   }
 
-  async #inflated(key: string, { offset }: MemberPlace, bytes: Buffer): Promise<Buffer> {
-    // One buffer for the whole text, whose length is the last that a member tells: node would gather it from pieces of 16 KB.
-    const told = bytes.length < 4 ? 0 : bytes.readUInt32LE(bytes.length - 4);
+  async #textRoom(): Promise<TextRoom> {
+    const { TextRoom } = await import('./textroom.ts');
+    this.#room ??= new TextRoom(SMALL, LARGEST_TEXT);
+    return this.#room;
+  }
+
+  /** @param told length of the text */
+  async #inflate(key: string, { offset }: MemberPlace, bytes: Buffer, told: number): Promise<Buffer> {
+    // One buffer for the whole text: node would gather it from pieces of 16 KB.
     const chunkSize = Math.min(Math.max(64, told + 1), LARGEST_TEXT);
     const options = { chunkSize, maxOutputLength: this.maxLine + PROGRAM_TEXT };
     try {

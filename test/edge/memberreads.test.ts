@@ -42,7 +42,7 @@ t.test('whatever is asked for, in whatever order, it is the text of that member'
       const members = new MemberReads(MAX_LINE);
       const wanted = asked.map(([n, expected]) => ({ n: n % some.length, expected }));
       for (const { n, expected } of wanted) if (expected) members.want(CAN.can, places[n]!);
-      const given = await Promise.all(wanted.map(({ n }) => members.text(store, CAN, places[n]!)));
+      const given = await Promise.all(wanted.map(({ n }) => members.read(store, CAN, places[n]!, Buffer.from)));
       for (const [i, { n }] of wanted.entries()) if (!given[i]!.equals(texts[n]!)) throw new Error(`member ${n}`);
       if (reads.length > wanted.length) throw new Error(`${reads.length} requests for ${wanted.length} lines`);
     }),
@@ -55,7 +55,7 @@ t.test('a thousand lines of a can take few requests', async (t) => {
   const { places, bytes, reads, store } = canOf(Array.from({ length: 1000 }, () => 5000));
   const members = new MemberReads(MAX_LINE);
   for (const place of places) members.want(CAN.can, place);
-  for (const place of places.toReversed()) await members.text(store, CAN, place);
+  for (const place of places.toReversed()) await members.read(store, CAN, place, Buffer.from);
   t.ok(reads.length <= Math.ceil(bytes.length / 1024 / 1024) + 1, `${reads.length} requests for ${bytes.length} bytes`);
 });
 
@@ -64,7 +64,7 @@ t.test('lines that are far from each other are read by themselves', async (t) =>
   const members = new MemberReads(MAX_LINE);
   const [first, last] = [places[0]!, places[29]!];
   for (const place of [first, last]) members.want(CAN.can, place);
-  for (const place of [first, last]) await members.text(store, CAN, place);
+  for (const place of [first, last]) await members.read(store, CAN, place, Buffer.from);
   t.same(reads, [
     [first.offset, first.length],
     [last.offset, last.length],
@@ -81,7 +81,7 @@ t.test('a can that is cut short still gives what it has', async (t) => {
   } as unknown as Store;
   const members = new MemberReads(MAX_LINE);
   for (const place of places) members.want(CAN.can, place);
-  const given = await Promise.allSettled(places.map((place) => members.text(cut, CAN, place)));
+  const given = await Promise.allSettled(places.map((place) => members.read(cut, CAN, place, Buffer.from)));
   t.same(
     given.map((one) => (one.status === 'fulfilled' ? `${one.value}` : `${(one.reason as Error).message}`)),
     [`${texts[0]}`, `${texts[1]}`, 'ends before'],
@@ -92,7 +92,7 @@ t.test('a member that is none is told, by its place', async (t) => {
   const { places, bytes, store } = canOf([3000, 3000]);
   bytes[places[1]!.offset]! ^= 1;
   const members = new MemberReads(MAX_LINE);
-  await t.rejects(members.text(store, CAN, places[1]!), {
+  await t.rejects(members.read(store, CAN, places[1]!, Buffer.from), {
     message: `raw/a.jsonl.gz: no gzip member at byte ${places[1]!.offset} (Z_DATA_ERROR)`,
   });
 });
