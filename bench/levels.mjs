@@ -35,7 +35,8 @@ const base = groups.reduce((sum, posts) => sum + gzip(posts), 0);
 
 function size(posts, level, sharedFrom, member) {
   const deflate = (piece) => {
-    const options = { level, finishFlush: zlib.constants.Z_SYNC_FLUSH, chunkSize: Math.max(1024, piece.length >> 1) };
+    const chunkSize = Math.max(1024, piece.length >> 1);
+    const options = { level, memLevel: 9, finishFlush: zlib.constants.Z_SYNC_FLUSH, chunkSize };
     return zlib.deflateRawSync(piece, options).length;
   };
   let sum = 0;
