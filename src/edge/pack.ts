@@ -10,6 +10,7 @@ import { named } from './files.ts';
 import { HEADER, memberEnd, memberOf, Sum, segment } from './gzip.ts';
 import type { CanFile, IndexRow } from './outgoing.ts';
 import { type Batch, END_ROOM, type PackedItem, type Shared } from './press.ts';
+import { release } from './release.ts';
 import { TAR_END } from './tar.ts';
 
 /** Text of the rows of one can: a can of very many small measurements ends before its rows are too much for memory. */
@@ -202,6 +203,7 @@ class CanWriter<O> {
     this.#sum.add(tar);
     await this.#tar.write(tar.deflated);
     await this.#jsonl.write(jsonl);
+    release(tar.deflated, jsonl);
   }
 
   /** Closes both files and gives the can its name. */

@@ -428,7 +428,7 @@ export class Relay {
       seen.bytes += part.length;
       if (fate === 'slow' && Math.floor((seen.bytes / length) * 4) > quarters) await sleep(500);
       if (seen.bytes < half) continue;
-      await sleep(20); // so that the first half is on its way
+      await sleep(20 + half / 5000); // so that the first half arrives: a reset takes what was not read yet
       if (fate === 'cut') res.socket?.resetAndDestroy();
       if (fate === 'short') res.end();
       return;
