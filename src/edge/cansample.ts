@@ -1,5 +1,4 @@
 // Some lines of a can, instead of all: each in its gzip member, which is read whole.
-
 import { createHash } from 'node:crypto';
 import { Malformed } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';

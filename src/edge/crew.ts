@@ -3,7 +3,8 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { endThread, startThread } from './thread.ts';
 
 /** Names of tasks → what each is given and what comes of it: plain data, that can go from thread to thread. */
 export type TaskTable<T> = { [N in keyof T]: { task: unknown; result: unknown } };
@@ -106,23 +107,19 @@ export class Crew<T extends TaskTable<T>> {
   }
 
   #hire(): Member {
-    // Little memory for what is new: buffers that are done with are given back sooner.
-    const { script, told: workerData } = this.#trade;
-    const resourceLimits = { maxYoungGenerationSizeMb: 2 };
-    const worker = new Worker(join(__dirname, script), { resourceLimits, workerData });
-    const member: Member = { worker, isUp: false, tasks: new Map() };
-    worker.on('online', () => {
-      member.isUp = true;
-    });
-    worker.on('message', (answer: Answer) => {
+    const { script, told } = this.#trade;
+    const hear = (answer: Answer) => {
       const { resolve, reject } = member.tasks.get(answer.id)!;
       member.tasks.delete(answer.id);
       if ('error' in answer) reject(Object.assign(new Error(answer.error.message), { code: answer.error.code }));
       else resolve(answer.result as never);
       this.#hand();
+    };
+    const worker = startThread(join(__dirname, script), told, hear, (error) => this.#lose(member, error));
+    const member: Member = { worker, isUp: false, tasks: new Map() };
+    worker.on('online', () => {
+      member.isUp = true;
     });
-    worker.on('error', (error) => this.#lose(member, error));
-    worker.on('exit', (code) => this.#lose(member, new Error(`a thread ended with ${code}`)));
     return member;
   }
 
@@ -150,6 +147,6 @@ export class Crew<T extends TaskTable<T>> {
   async end(): Promise<void> {
     const members = this.#members;
     this.#members = [];
-    await Promise.all(members.map(({ worker }) => worker.removeAllListeners().terminate()));
+    await Promise.all(members.map(({ worker }) => endThread(worker)));
   }
 }

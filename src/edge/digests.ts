@@ -1,11 +1,12 @@
 // Digests of many objects at a time, made while their bytes come: by a thread, where there is a CPU for it and enough to do.
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { describe, Failure } from '../stream/errors.ts';
 import { Digest, type Verdict } from './comparison.ts';
 import { usualThreads } from './crew.ts';
 import { RingIn, ringMemory, type Word } from './ring.ts';
 import type { ObjectFacts } from './store.ts';
+import { endThread, startThread } from './thread.ts';
 
 /** Bytes of objects from which the thread is worth its start. */
 const WORTH = 4 * 1024 * 1024;
@@ -72,12 +73,12 @@ class DigestThread {
   constructor(script: string) {
     const workerData = ringMemory();
     this.#ring = new RingIn(workerData);
-    // Little memory for what is new: there is next to nothing.
-    const resourceLimits = { maxYoungGenerationSizeMb: 2 };
-    this.#worker = new Worker(script, { workerData, resourceLimits });
-    this.#worker.on('message', (heard: Heard) => this.#hear(heard));
-    this.#worker.on('error', (error) => this.#lose(describe(error)));
-    this.#worker.on('exit', (code) => this.#lose(`ended with ${code}`));
+    this.#worker = startThread<Heard>(
+      script,
+      workerData,
+      (heard) => this.#hear(heard),
+      (error) => this.#lose(describe(error)),
+    );
   }
 
   #hear(heard: Heard): void {
@@ -102,8 +103,7 @@ class DigestThread {
       update: (bytes) => this.#put(stream, 'piece', bytes),
       end: async () => {
         const verdict = this.#wait<Verdict>((waiting) => this.#asked.set(stream, waiting));
-        await Promise.all([this.#put(stream, 'end'), verdict]);
-        return verdict;
+        return (await Promise.all([verdict, this.#put(stream, 'end')]))[0];
       },
       drop: () => void this.#put(stream, 'drop').catch(() => undefined),
     };
@@ -112,7 +112,7 @@ class DigestThread {
   async #put(stream: number, word: Word, bytes: Uint8Array = NOTHING): Promise<void> {
     for (let at = 0; ; ) {
       if (this.#fault) throw this.#fault;
-      const taken = this.#ring.put(stream, word, at === 0 ? bytes : bytes.subarray(at));
+      const taken = this.#ring.put(stream, word, bytes.subarray(at));
       if (taken === undefined) await this.#wait<void>((waiting) => this.#held.push(waiting));
       else if (at + taken === bytes.length) return;
       else at += taken;
@@ -124,6 +124,6 @@ class DigestThread {
   }
 
   async close(): Promise<void> {
-    await this.#worker.removeAllListeners().terminate();
+    await endThread(this.#worker);
   }
 }

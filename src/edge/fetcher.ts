@@ -3,7 +3,7 @@
 import { closeSync, createReadStream, fstatSync, ftruncateSync, futimesSync, openSync, writeSync } from 'node:fs';
 import type { Checked, MirrorEntry } from '../record/mirror.ts';
 import { Malformed } from '../stream/errors.ts';
-import { Comparison, Digest, type Verdict } from './comparison.ts';
+import { Comparison, type Verdict } from './comparison.ts';
 import type { Digests, Making } from './digests.ts';
 import { digestRegularFile, failAt, fsyncSoon, unlinkIfThere } from './files.ts';
 import type { Mirror } from './mirror.ts';
@@ -91,12 +91,11 @@ export class Fetcher {
     const known = this.#mirror.entry(key);
     if (known && known.store !== store) throw new Malformed(`${path} is there, from ${known.store}`);
     const facts = { bytes: stat.size, etag: etag ?? '', checksums: {}, plain: true };
-    const digest = new Digest(facts);
-    const { bytes } = await digestRegularFile(path, async (piece) => digest.update(piece));
-    const verdict = digest.end();
-    const { sha256 } = verdict;
+    const comparison = new Comparison(facts);
+    const { bytes, sha256 } = await digestRegularFile(path, async (piece) => comparison.update(piece));
+    const compared = { by: comparison.by, agrees: comparison.agrees() };
     const isKnown = known !== undefined && known.bytes === bytes && known.sha256 === sha256;
-    const checked = isKnown && known.etag === etag ? known.checked : await agreed(path, facts, verdict);
+    const checked = isKnown && known.etag === etag ? known.checked : await agreed(path, facts, compared);
     if (checked !== undefined && (checked !== 'size' || (isKnown && known.etag === etag))) {
       const mtime = this.#mirror.stat(key)!.mtimeMs;
       return { entry: { s3path: key, store, etag: facts.etag, bytes, sha256, checked, mtime } };
@@ -151,7 +150,7 @@ function otherBytes(path: string): string {
 async function agreed(
   path: string,
   facts: ObjectFacts,
-  { by, agrees }: Verdict,
+  { by, agrees }: Pick<Verdict, 'by' | 'agrees'>,
   firstPart: () => Promise<number | undefined> = async () => undefined,
 ): Promise<Checked | undefined> {
   if (agrees) return by;

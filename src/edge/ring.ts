@@ -61,7 +61,7 @@ export class RingIn extends End {
     }
     const { numbers, bytes: room } = this.slot(this.#count);
     const length = Math.min(bytes.length, SLOT_BYTES);
-    room.set(bytes.length > length ? bytes.subarray(0, length) : bytes);
+    room.set(bytes.subarray(0, length));
     numbers[0] = stream;
     numbers[1] = WORDS.indexOf(word);
     numbers[2] = length;
