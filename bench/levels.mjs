@@ -1,17 +1,30 @@
-// Where the level, the size from which a measurement is compressed once for both files, and the size of a member come
-// from: size of both files against two of gzip -6, and CPU-seconds of deflate for a gigabyte of posts.
+// Where the strengths (`dense`, `fast`; numbers are zlib's levels), the size from which a measurement is compressed once
+// for both files, and the size of a member come from: size of both files against two of gzip -6, and CPU-seconds of
+// deflate for a gigabyte of posts.
 //   node bench/spool.mjs --to DIR && node bench/levels.mjs DIR [FOLDERS, default 12]
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import zlib from 'node:zlib';
+import { build } from 'esbuild';
+import { wasm } from '../wasm.mjs';
 import { machine } from './contest.mjs';
+
+const bundle = await build({
+  entryPoints: ['src/edge/gzip.ts'],
+  ...{ bundle: true, write: false, format: 'esm', platform: 'node', target: 'node20', plugins: [wasm] },
+});
+const code = Buffer.from(bundle.outputFiles[0].contents).toString('base64');
+const { segment } = await import(`data:text/javascript;base64,${code}`);
 
 const [dir, count = '12'] = process.argv.slice(2);
 if (!dir) throw new Error('usage: node bench/levels.mjs DIR [FOLDERS]');
 const root = join(dir, 'incoming');
-const all = readdirSync(root).sort();
-const step = Math.max(1, Math.floor(all.length / Number(count)));
-const folders = all.filter((_, n) => n % step === 0).slice(0, Number(count));
+// By chance, but always the same: every tenth folder may be of one test.
+const chance = (folder) => createHash('sha256').update(folder).digest('hex');
+const folders = readdirSync(root)
+  .sort((a, b) => (chance(a) < chance(b) ? -1 : 1))
+  .slice(0, Number(count));
 const groups = folders.map((folder) =>
   readdirSync(join(root, folder))
     .sort()
@@ -34,11 +47,7 @@ const gzip = (posts) =>
 const base = groups.reduce((sum, posts) => sum + gzip(posts), 0);
 
 function size(posts, level, sharedFrom, member) {
-  const deflate = (piece) => {
-    const chunkSize = Math.max(1024, piece.length >> 1);
-    const options = { level, memLevel: 9, finishFlush: zlib.constants.Z_SYNC_FLUSH, chunkSize };
-    return zlib.deflateRawSync(piece, options).length;
-  };
+  const deflate = (piece) => segment(piece, level).deflated.length;
   let sum = 0;
   let group = [];
   let held = 0;
@@ -78,6 +87,6 @@ const show = (level, shared, member) => {
     `${cells.join('  ')}  ${`+${((sum / base - 1) * 100).toFixed(1)} %`.padStart(8)}  ${seconds.toFixed(1).padStart(8)}`,
   );
 };
-for (const level of [4, 5, 6])
+for (const level of ['dense', 4, 5, 6])
   for (const shared of [32, 48, 64, 96]) for (const member of [64, 128]) show(level, shared, member);
-for (const level of [1, 2, 3]) for (const shared of [1, 8, 16]) show(level, shared, 128);
+for (const level of ['fast', 1, 2, 3]) for (const shared of [1, 8, 16]) show(level, shared, 128);

@@ -19,7 +19,7 @@ export default verb({
     to: text('--to <dir>', 'the outgoing folder'),
     host: text('--host <id>', "this machine's part in the names of cans, as n0"),
     maxBytes: bytes('--max-bytes <bytes>', 'largest can, compressed', 20_000_000),
-    level: { ...number('--level <n>', 'of compression, 1 to 9', 5, 1, 9), initial: 0, shown: '5, or 2 with --fast' },
+    level: { ...number('--level <n>', 'have zlib compress, at this level, 1 to 9', 0, 1, 9), shown: 'no zlib' },
     fast: flag('--fast', 'larger cans in less time: nearly every measurement is compressed once for both files'),
     compressProgram: text('--compress-program <command>', 'compress with this program instead, as: igzip -3'),
     threads: number('--threads <n>', 'that compress; 0: one for each core, at most 4', 0, 0, 64),

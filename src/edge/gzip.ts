@@ -3,6 +3,7 @@
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { crc32Combine } from '../record/crc32.ts';
+import { deflated, type Strength } from './deflater.ts';
 
 /** No name, no time, unknown system: the same input gives the same bytes on every machine. */
 export const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
@@ -21,14 +22,20 @@ export interface Segment {
   length: number;
 }
 
+/** How text is compressed: by a strength of ours, or by zlib at a level from 1 to 9. */
+export type Level = Strength | number;
+
 /** Deflates with an empty window and ends on a byte. */
-export function segment(text: Uint8Array, level: number): Segment {
+export function segment(text: Uint8Array, level: Level): Segment {
+  const bytes = typeof level === 'number' ? zlibbed(text, level) : deflated(text, level);
+  return { deflated: bytes, crc: zlib.crc32(text as Buffer), length: text.length };
+}
+
+function zlibbed(text: Uint8Array, level: number): Buffer {
   // One buffer for the whole result: node would gather it from pieces of 16 KB.
   const chunkSize = Math.max(1024, text.length >> 1);
   // The most memory: 3 % less time for 0.2 % more bytes, of fewer and larger blocks.
-  const options = { level, memLevel: 9, chunkSize, finishFlush: zlib.constants.Z_SYNC_FLUSH };
-  const deflated = zlib.deflateRawSync(text, options);
-  return { deflated, crc: zlib.crc32(text as Buffer), length: text.length };
+  return zlib.deflateRawSync(text, { level, memLevel: 9, chunkSize, finishFlush: zlib.constants.Z_SYNC_FLUSH });
 }
 
 /** Segments on end. */

@@ -2,7 +2,7 @@
 // small ones are deflated in groups. What comes of it depends on the measurements alone.
 import { crc32 } from 'node:zlib';
 import { lineHash, sha256 } from '../record/identity.ts';
-import { joined, MEMBER_TEXT, memberOf, PROGRAM_TEXT, type Segment, segment } from './gzip.ts';
+import { joined, type Level, MEMBER_TEXT, memberOf, PROGRAM_TEXT, type Segment, segment } from './gzip.ts';
 import { memberBy, type Program } from './program.ts';
 import { TarFrame } from './tar.ts';
 
@@ -59,8 +59,7 @@ export interface Shared {
 export interface PressOptions {
   /** Compressed size of a can: a group that is larger is halved until it fits, or is one measurement. */
   maxBytes: number;
-  /** Of deflate, 1 to 9. */
-  level: number;
+  level: Level;
   /** Size from which a measurement is deflated alone, once for both files. */
   sharedFrom: number;
   /** Compresses in the place of all that. */
@@ -74,8 +73,8 @@ export function pressOptions({ maxBytes, level, sharedFrom, program }: PressOpti
 
 // Chosen from the table of bench/levels.mjs: two files no more than 5 % larger than gzip -6 makes them, and as fast as
 // may be at no more than 20 %.
-export const DENSE = { level: 5, sharedFrom: 48 * 1024 };
-export const FAST = { level: 2, sharedFrom: 8 * 1024 };
+export const DENSE = { level: 'dense', sharedFrom: 48 * 1024 } as const;
+export const FAST = { level: 'fast', sharedFrom: 8 * 1024 } as const;
 
 interface FramedItem<O> extends Item<O> {
   /** Tar header of the post. */
@@ -129,12 +128,7 @@ async function fitting<O>(group: FramedItem<O>[], options: PressOptions): Promis
 }
 
 const LF = Buffer.from('\n');
-const lineFeeds: Segment[] = [];
-
-function lineFeed(level: number): Segment {
-  lineFeeds[level] ??= segment(LF, level);
-  return lineFeeds[level];
-}
+const lineFeed = segment(LF, 9);
 
 async function compress<O>(group: FramedItem<O>[], options: PressOptions): Promise<Batch<O>> {
   const { level, sharedFrom, program } = options;
@@ -144,7 +138,7 @@ async function compress<O>(group: FramedItem<O>[], options: PressOptions): Promi
     const content = segment(line, level);
     const before = segment(Buffer.concat([header, post.subarray(0, within.start)]), level);
     const after = segment(Buffer.concat([post.subarray(within.end), padding]), level);
-    const jsonl = memberOf(joined([content, lineFeed(level)]));
+    const jsonl = memberOf(joined([content, lineFeed]));
     const shared = {
       ...{ at: before.deflated.length, length: content.deflated.length },
       ...{ from: before.length, to: before.length + line.length },

@@ -1,46 +1,15 @@
 // The fast inflater against zlib: the same text, or none; and documents are read where it puts them.
 import { deepStrictEqual } from 'node:assert';
-import { randomBytes } from 'node:crypto';
 import zlib from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
 import { HEADER, type Inflated, joined, memberOf, segment } from '../../src/edge/gzip.ts';
 import { TextRoom } from '../../src/edge/textroom.ts';
 import { readExactly, readJson } from '../../src/record/json.ts';
+import { text } from './texts.ts';
 
 const MOST = 400_000;
 const room = new TextRoom(2 * MOST, MOST);
-
-/** Bytes as deflate may meet them: none alike, all alike, few kinds, repeats near and far, rare ones among common ones. */
-const text = fc
-  .record({
-    kind: fc.constantFrom('noise', 'one', 'few', 'near', 'far', 'skewed', 'json'),
-    length: fc.oneof(fc.nat(300), fc.nat(100_000)),
-    period: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 33_000 })),
-    seed: fc.nat(),
-  })
-  .map(({ kind, length, period, seed }) => {
-    let state = seed;
-    const random = (n: number) => {
-      state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-      return Math.floor((state / 2 ** 32) * n);
-    };
-    if (kind === 'noise') return randomBytes(length);
-    const bytes = Buffer.alloc(length, 97 + random(26));
-    if (kind === 'one') return bytes;
-    if (kind === 'json') {
-      const row = () =>
-        `{"url":"http://h${random(99)}.example/","n":${random(1e6)},"body":"\\u003cp\\u003e\\n${'x'.repeat(random(60))}"}\n`;
-      return Buffer.from(Array.from({ length: Math.ceil(length / 90) }, row).join('')).subarray(0, MOST);
-    }
-    const from = kind === 'near' ? 1 + random(40) : period;
-    for (let i = 0; i < length; i++) {
-      if (kind === 'few') bytes[i] = 97 + random(3) * random(2);
-      else if (kind === 'skewed') bytes[i] = Math.floor((random(1000) / 1000) ** 6 * 256);
-      else bytes[i] = i >= from && random(50) > 0 ? bytes[i - from]! : random(256);
-    }
-    return bytes;
-  });
 
 const how = fc.record({
   level: fc.integer({ min: 0, max: 9 }),
