@@ -9,7 +9,7 @@ import { deflated, type Strength } from './deflater.ts';
 export const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
 
 /** Text from which a member of lines is closed. */
-export const MEMBER_TEXT = 128 * 1024;
+export const MEMBER_TEXT = 64 * 1024;
 
 /** Text from which a member is closed that a program makes: one for each is started, so that there are fewer. */
 export const PROGRAM_TEXT = 1024 * 1024;
