@@ -957,6 +957,24 @@ t.test('cans that are damaged: an index of all that can be read', async (t) => {
   t.same(uids(join(other, 'new.sqlite')), uids(join(other, 'jsonl.sqlite')));
 });
 
+t.test('a damaged member costs its own lines, and tells of no others, wherever the damage is', async (t) => {
+  const cwd = withEverything(t);
+  const path = tree(join(cwd, 'store')).find((one) => one.endsWith('FR_tor.n0.0.jsonl.gz'))!;
+  type Member = { s3path: string; first_line: number; offset: number; length: number };
+  const members = (tables(join(cwd, 'jsonl.sqlite')).members as Member[]).filter(({ s3path }) => s3path === path);
+  const at = members.findIndex(({ first_line }, n) => (members[n + 1]?.first_line ?? 0) - first_line > 50);
+  const { first_line, offset, length } = members[at]!;
+  const good = readFileSync(file(cwd, path));
+  for (let n = 0; n < 16; n++) {
+    // Between the header and the sums.
+    change(file(cwd, path), flip(offset + 10 + Math.floor(((length - 18) * n) / 16)));
+    const found = (await check(cwd)).filter(({ finding }) => finding !== 'checksum');
+    t.match(found, [{ finding: 'broken', linenum: first_line, lines: members[at + 1]!.first_line - first_line }]);
+    t.equal(found.length, 1);
+    writeFileSync(file(cwd, path), good);
+  }
+});
+
 t.test('nothing is written over, and nothing is left of a run that is stopped', async (t) => {
   const cwd = shipped(t);
   const before = readFileSync(join(cwd, 'jsonl.sqlite'));

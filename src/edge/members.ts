@@ -162,6 +162,23 @@ export interface LineOptions {
   after?: (offset: number) => MemberPlace | undefined;
 }
 
+/** Text of a member that is held until its sum is known to be right; more than that must be let go before. */
+const HELD = 2 * 1024 * 1024;
+
+/** Damage may make other lines of a member, and more or fewer: those of one that is broken are not to be seen. */
+async function* checked(text: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let pieces: Buffer[] = [];
+  let held = 0;
+  for await (const piece of text) {
+    pieces.push(piece);
+    held += piece.length;
+    if (held <= HELD) continue;
+    yield* pieces;
+    pieces = [];
+  }
+  yield* pieces;
+}
+
 /** Lines of a `.jsonl.gz`, or of one that in spite of its name is no gzip. The source is read to its end in any case. */
 export async function* canLines(source: Bytes, options: LineOptions): AsyncGenerator<Piece> {
   const first = new ByteReader(source);
@@ -183,7 +200,7 @@ export async function* canLines(source: Bytes, options: LineOptions): AsyncGener
     const member: Member = { offset: reader.position, length: 0, plainHeader: false };
     try {
       yield { kind: 'member', member, aligned: cutter.isEmpty };
-      for await (const text of memberText(reader, member)) yield* cutter.push(text);
+      for await (const text of checked(memberText(reader, member))) yield* cutter.push(text);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
       const resume = options.reopen && options.after?.(member.offset);
