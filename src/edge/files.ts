@@ -363,13 +363,13 @@ export function isSameFile(path: string, identity: FileIdentity): boolean {
 }
 
 /** Bytes of a range of a file. @throws Error where the file ends before */
-export function readRange(path: string, offset: number, length: number): Buffer {
+export function readRange(path: string, offset: number, length: number, name: string): Buffer {
   const fd = openSync(path, 'r');
   try {
-    const size = fstatSync(fd).size;
-    if (offset + length > size) throw new Malformed(`${path}: ends at ${size}, before byte ${offset + length}`);
+    const { size } = fstatSync(fd);
+    if (offset + length > size) throw new Malformed(`${name}: ends at byte ${size}, before byte ${offset + length}`);
     const bytes = Buffer.allocUnsafe(length);
-    if (readFully(fd, bytes, offset) < length) throw new Malformed(`${path}: ends before byte ${offset + length}`);
+    if (readFully(fd, bytes, offset) < length) throw new Malformed(`${name}: ends before byte ${offset + length}`);
     return bytes;
   } catch (error) {
     throw named(path, error);

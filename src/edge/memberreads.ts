@@ -19,6 +19,8 @@ const LARGEST_TEXT = 2 * 1024 * 1024;
 const SMALL = 256 * 1024;
 /** Members for which node's zlib does: what inflates in half the time first has to be compiled. */
 const FEW = 4;
+/** Where so many of a can are known to be wanted, it is worth that. */
+const MANY = 8;
 
 export class MemberReads {
   readonly maxLine: number;
@@ -49,6 +51,7 @@ export class MemberReads {
   /**
    * What is wanted of a member's text.
    * @param take is given the text, which is there until it returns
+   * @param sure as `take`, but of text that may not be all and may be wrong; what it finds is right, or it is undefined
    * @throws Malformed where there is no such member
    */
   async read<T>(
@@ -56,15 +59,21 @@ export class MemberReads {
     { can, s3path }: { can: number; s3path: string },
     place: MemberPlace,
     take: (text: Buffer) => T,
+    sure?: (text: Buffer) => T | undefined,
   ): Promise<T> {
     if (!this.#cans.get(can)?.wants(place)) this.want(can, place);
+    const wanted = this.#cans.get(can)!;
+    const isMany = wanted.count >= MANY;
     try {
-      const bytes = await this.#cans.get(can)!.bytes(store, s3path, place);
+      const bytes = await wanted.bytes(store, s3path, place);
       const told = bytes.length < 4 ? 0 : bytes.readUInt32LE(bytes.length - 4);
       const most = Math.min(LARGEST_TEXT, this.maxLine + PROGRAM_TEXT);
-      const isUsual = bytes.length <= SMALL && told <= most && this.#inflated++ >= FEW;
-      const text = isUsual ? (await this.#textRoom()).inflate(bytes) : undefined;
-      return take(text ?? (await this.#inflate(s3path, place, bytes, told)));
+      const isUsual = bytes.length <= SMALL && told <= most;
+      const isWorth = this.#room !== undefined || isMany || this.#inflated++ >= FEW;
+      const room = isUsual && isWorth ? await this.#textRoom() : undefined;
+      const found = sure && room?.find(bytes, sure);
+      if (found !== undefined) return found;
+      return take(room?.inflate(bytes) ?? (await this.#inflate(s3path, place, bytes, told)));
     } finally {
       this.forget(can, place);
     }
@@ -103,6 +112,10 @@ class WantedMembers {
 
   get isDone(): boolean {
     return this.#wanted.size === 0;
+  }
+
+  get count(): number {
+    return this.#wanted.size;
   }
 
   wants({ offset }: MemberPlace): boolean {

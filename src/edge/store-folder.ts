@@ -118,12 +118,14 @@ export class FolderStore implements Store {
   }
 
   async read(key: string, offset: number, length: number): Promise<Buffer> {
-    // The store is well, this one file is not: a fault of the item, after which others are read.
-    const size = await this.size(key);
-    if (size === undefined && !exists(this.name)) throw new Failure(`${this.name}: no such folder`);
-    if (size === undefined) throw new Malformed(`${key}: not in the store`);
-    if (offset + length > size) throw new Malformed(`${key}: ends at byte ${size}, before byte ${offset + length}`);
-    return readRange(this.#path(key), offset, length);
+    try {
+      return readRange(this.#path(key), offset, length, key);
+    } catch (error) {
+      if (errno(error) !== 'ENOENT') throw error;
+      if (!exists(this.name)) throw new Failure(`${this.name}: no such folder`);
+      // The store is well, this one file is not: a fault of the item, after which others are read.
+      throw new Malformed(`${key}: not in the store`);
+    }
   }
 
   async send(key: string, taker: Taker): Promise<void> {
@@ -145,13 +147,15 @@ export class FolderStore implements Store {
   async firstPart(): Promise<undefined> {}
 
   #path(key: string): string {
-    if (key.startsWith('/') || key.split('/').some((part) => part === '..' || part === ''))
-      throw new Malformed(`'${key}' is no key`);
+    if (NO_KEY.test(key)) throw new Malformed(`'${key}' is no key`);
     return join(this.name, key);
   }
 
   close(): void {}
 }
+
+/** A part is empty, or leads upward. */
+const NO_KEY = /(?:^|\/)(?:\.\.)?(?:\/|$)/;
 
 const PIECE = 256 * 1024;
 const COPY = 1024 * 1024;

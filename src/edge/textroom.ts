@@ -9,6 +9,10 @@ interface Inflater extends Scanner {
   prepare(): void;
   /** @returns where the text ends; 0 for what it does not take */
   inflate(start: number, end: number, out: number, outEnd: number): number;
+  begin(start: number): void;
+  /** Inflates on, up to `until` and a little more. */
+  more(end: number, start: number, out: number, outEnd: number, until: number): number;
+  goesOn(): number;
   /** Where the deflated bytes ended. */
   read: { value: number };
 }
@@ -18,6 +22,8 @@ const PAGE = 65536;
 const SLACK = 1024;
 /** CRC and length. */
 const TRAILER = 8;
+/** Text that is inflated before it is looked at. */
+const STRETCH = 24 * 1024;
 
 export class TextRoom {
   readonly #inflater: Inflater;
@@ -66,5 +72,28 @@ export class TextRoom {
       text = past;
     }
     return memory.subarray(this.#text, text);
+  }
+  /**
+   * A part of the text of a member of ours, which is inflated no further than it takes. Nothing is held against the CRC: whoever takes
+   * it must know what it has to be.
+   * @param take is given the text from its beginning, more of it each time, until it finds something
+   * @returns what it found; undefined where there is nothing, or no such member
+   */
+  find<T>(member: Uint8Array, take: (text: Buffer) => T | undefined): T | undefined {
+    const memory = this.#memory;
+    if (member.length > this.#mostBytes) return undefined;
+    memory.set(member, TEXT);
+    const end = TEXT + member.length;
+    const from = TEXT + HEADER.length;
+    if (!memory.subarray(TEXT, from).equals(HEADER)) return undefined;
+    this.#inflater.begin(from);
+    let past = this.#text;
+    while (this.#inflater.goesOn()) {
+      past = this.#inflater.more(end, this.#text, past, this.#textEnd, past + STRETCH);
+      if (past === 0) return undefined;
+      const found = take(memory.subarray(this.#text, past));
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 }

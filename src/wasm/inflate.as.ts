@@ -283,47 +283,75 @@ function copy(to: usize, distance: u32, length: u32): void {
   }
 }
 
-/**
- * @param p where deflated bytes begin; they end before `end`, and behind that 32 bytes may be read
- * @param start where the text goes, up to `outEnd`; behind that 512 bytes may be written to
- * @returns where the text ends, and `read` where its deflated bytes do; 0 for what is not deflated, is cut short or too long
- */
-export function inflate(p: usize, end: usize, start: usize, outEnd: usize): usize {
-  let out = start;
-  let last = false;
+/** The block that is read is the last one; and its codes are known. */
+let last: bool = false;
+let within: bool = false;
+/** Text from which no more is asked for at once. */
+let stop: usize = 0;
+
+/** A stream of deflated bytes begins at `p`. */
+export function begin(p: usize): void {
+  last = false;
+  within = false;
   held = 0;
   bits = 0;
   read = p;
-  while (!last) {
-    if (read > end + 8) return 0;
-    held |= load<u64>(read) << bits;
-    read += 7 - ((bits >> 3) & 7);
-    bits |= 56;
-    last = (held & 1) != 0;
-    const type = <u32>(held >> 1) & 3;
-    held >>= 3;
-    bits -= 3;
-    if (type == 0) {
-      // The rest of a byte is passed over, and whole bytes that are held are read again.
-      read -= (bits & 63) >> 3;
-      held = 0;
-      bits = 0;
-      if (read + 4 > end) return 0;
-      const length = <usize>load<u16>(read);
-      if ((length ^ 0xffff) != <usize>load<u16>(read, 2)) return 0;
-      read += 4;
-      if (read + length > end || out + length > outEnd) return 0;
-      memory.copy(out, read, length);
-      out += length;
-      read += length;
-      continue;
+}
+
+/** True where `more` has not come to the end of the stream. */
+export function goesOn(): bool {
+  return !last || within;
+}
+
+/**
+ * Inflates on, to the end of the stream or a little more than up to `until`.
+ * @param end behind the deflated bytes, where 32 bytes more may be read
+ * @param start of all of the text, which may go up to `outEnd`; behind that 512 bytes may be written to
+ * @param out where text goes on
+ * @returns where the text ends; 0 for what is not deflated, is cut short or too long
+ */
+export function more(end: usize, start: usize, out: usize, outEnd: usize, until: usize): usize {
+  stop = min(until, outEnd);
+  while (goesOn()) {
+    if (out > stop) return out > outEnd ? 0 : out;
+    if (!within) {
+      if (read > end + 8) return 0;
+      held |= load<u64>(read) << bits;
+      read += 7 - ((bits >> 3) & 7);
+      bits |= 56;
+      last = (held & 1) != 0;
+      const type = <u32>(held >> 1) & 3;
+      held >>= 3;
+      bits -= 3;
+      if (type == 0) {
+        // The rest of a byte is passed over, and whole bytes that are held are read again.
+        read -= (bits & 63) >> 3;
+        held = 0;
+        bits = 0;
+        if (read + 4 > end) return 0;
+        const length = <usize>load<u16>(read);
+        if ((length ^ 0xffff) != <usize>load<u16>(read, 2)) return 0;
+        read += 4;
+        if (read + length > end || out + length > outEnd) return 0;
+        memory.copy(out, read, length);
+        out += length;
+        read += length;
+        continue;
+      }
+      if (type == 3 || !(type == 1 ? fixedCodes() : codes(end))) return 0;
+      within = true;
     }
-    if (type == 3 || !(type == 1 ? fixedCodes() : codes(end))) return 0;
     out = block(end, start, out, outEnd);
-    if (out == 0) return 0;
+    if (out == 0 || within) return out;
   }
   read -= (bits & 63) >> 3;
   return read > end || out > outEnd ? 0 : out;
+}
+
+/** All of a stream, as `begin` and `more`. @returns where the text ends, and `read` where the deflated bytes do; 0 as `more` */
+export function inflate(p: usize, end: usize, start: usize, outEnd: usize): usize {
+  begin(p);
+  return more(end, start, start, outEnd, outEnd);
 }
 
 /** The entry of the bits that come. */
@@ -333,8 +361,9 @@ function firstLook(h: u64): u32 {
   return load<u32>(LIT_TABLE + ((<u32>h & ((1 << LIT_BITS) - 1)) << 2));
 }
 
-/** What stands between two headers of blocks. @returns where its text ends; 0 for what is wrong */
+/** What stands between two headers of blocks, or some of it: then it is `within` still. @returns where its text ends; 0 for what is wrong */
 function block(end: usize, start: usize, out: usize, outEnd: usize): usize {
+  const enough = stop;
   let p = read;
   let h = held;
   let b = bits;
@@ -344,7 +373,13 @@ function block(end: usize, start: usize, out: usize, outEnd: usize): usize {
   b |= 56;
   let entry = firstLook(h);
   while (true) {
-    if (p > end + 8 || out > outEnd) return 0;
+    if (p > end + 8) return 0;
+    if (out > enough) {
+      held = h;
+      bits = b;
+      read = p;
+      return out > outEnd ? 0 : out;
+    }
     let before = h;
     h >>= entry;
     b -= entry;
@@ -392,6 +427,7 @@ function block(end: usize, start: usize, out: usize, outEnd: usize): usize {
         held = h;
         bits = b;
         read = p;
+        within = false;
         return entry & BLOCK_END ? out : 0;
       }
     }

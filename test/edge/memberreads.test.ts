@@ -51,6 +51,22 @@ t.test('whatever is asked for, in whatever order, it is the text of that member'
   t.pass();
 });
 
+t.test('what is known to be right is taken before the rest is inflated, and of what is not all is', async (t) => {
+  const { texts, places, store } = canOf([90_000, 200, 90_000, 60_000, 90_000]);
+  const members = new MemberReads(MAX_LINE);
+  for (let round = 0; round < 3; round++)
+    for (const [n, place] of places.entries()) {
+      members.want(CAN.can, place);
+      const whole = texts[n]!;
+      const first = (text: Buffer) => (text.length > 100 ? Buffer.from(text.subarray(0, 100)) : undefined);
+      const part = await members.read(store, CAN, place, Buffer.from, first);
+      t.ok(part.equals(whole) || part.equals(whole.subarray(0, 100)));
+      if (round > 0) t.equal(part.length, 100);
+      const all = await members.read(store, CAN, place, Buffer.from, () => undefined);
+      t.ok(all.equals(whole), 'nothing is right of a part');
+    }
+});
+
 t.test('a thousand lines of a can take few requests', async (t) => {
   const { places, bytes, reads, store } = canOf(Array.from({ length: 1000 }, () => 5000));
   const members = new MemberReads(MAX_LINE);
