@@ -346,6 +346,22 @@ export async function copyVerified(from: string, to: string): Promise<FileDigest
   }
 }
 
+/** Copies a file to a new name, durably; who reads the copy back is sure. */
+export async function copyFile(from: string, to: string, mode: number): Promise<void> {
+  const original = await open(from, 'r');
+  try {
+    const copy = await open(to, 'wx', mode);
+    try {
+      await eachPiece(original, (await original.stat()).size, (piece) => writeWhole(copy, piece));
+      await copy.sync();
+    } finally {
+      await copy.close();
+    }
+  } finally {
+    await original.close();
+  }
+}
+
 async function writeWhole(file: FileHandle, bytes: Buffer): Promise<void> {
   for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten;
 }

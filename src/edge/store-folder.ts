@@ -1,12 +1,21 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, createWriteStream, type Dirent, linkSync, readdirSync, statSync } from 'node:fs';
+import { createReadStream, type Dirent, linkSync, readdirSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { compareKeys } from '../record/names.ts';
 import { errno, Failure, Malformed } from '../stream/errors.ts';
-import { exists, fsyncFolder, lstatOf, makeFolder, named, readRange, sha256OfFile, unlinkIfThere } from './files.ts';
+import {
+  copyFile,
+  exists,
+  fsyncFolder,
+  lstatOf,
+  makeFolder,
+  named,
+  readRange,
+  sha256OfFile,
+  unlinkIfThere,
+} from './files.ts';
 import { Changed, type PutResult, type Store, type StoredFile, type StoredObject, type Taker } from './store.ts';
 
 /** A plain folder. A file appears under its key whole and durable, or not at all. */
@@ -36,9 +45,7 @@ export class FolderStore implements Store {
     const temporary = join(folder, temporaryName(basename(target)));
     try {
       const mode = this.#keepMode ? statSync(file.path).mode & 0o666 : 0o666;
-      const source = createReadStream(file.path, { highWaterMark: COPY });
-      await pipeline(source, createWriteStream(temporary, { flags: 'wx', mode: mode | 0o400, highWaterMark: COPY }));
-      await sync(temporary);
+      await copyFile(file.path, temporary, mode | 0o400);
       // Before it has its name: what is there once is never taken away again.
       if (!(await holds(temporary, file))) throw new Failure(`${target}: read back other bytes than were stored`);
       linkSync(temporary, target); // unlike rename, it never takes the place of a file
@@ -158,7 +165,6 @@ export class FolderStore implements Store {
 const NO_KEY = /(?:^|\/)(?:\.\.)?(?:\/|$)/;
 
 const PIECE = 256 * 1024;
-const COPY = 1024 * 1024;
 
 /** Tells one state of a file from another. */
 function stateOf({ size, mtimeNs, ino }: { size: bigint; mtimeNs: bigint; ino: bigint }): string {
