@@ -43,6 +43,8 @@ export const usualThreads = () => Math.min(4, availableParallelism());
 const WORTH = 2 * 1024 * 1024;
 /** Tasks that a thread has at once: one at work, others at hand while the calling thread waits for the disk. */
 const AT_ONCE = 4;
+/** Bytes of work behind which no other task waits: who wants results in their order would wait for all of it. */
+const HEAVY = 8 * 1024 * 1024;
 
 /** The same where the calling thread works too, and gives out tasks between its own. */
 const AT_ONCE_BESIDE = 3;
@@ -52,6 +54,8 @@ const isBusy = ({ isUp, tasks }: Member) => !isUp || tasks.size >= AT_ONCE_BESID
 
 interface Waiting {
   question: Question;
+  /** Of work. */
+  bytes: number;
   resolve: (result: never) => void;
   reject: (error: Error) => void;
 }
@@ -61,6 +65,8 @@ interface Member {
   isUp: boolean;
   tasks: Map<number, Waiting>;
 }
+
+const workOf = ({ tasks }: Member) => [...tasks.values()].reduce((sum, { bytes }) => sum + bytes, 0);
 
 export class Crew<T extends TaskTable<T>> {
   readonly threads: number;
@@ -91,7 +97,7 @@ export class Crew<T extends TaskTable<T>> {
       return await this.#trade.perform(name, task);
     return await new Promise((resolve, reject) => {
       const question = { id: this.#asked++, name: name as never, task: task as never };
-      this.#queue[first ? 'unshift' : 'push']({ question, resolve, reject });
+      this.#queue[first ? 'unshift' : 'push']({ question, bytes, resolve, reject });
       this.#hand();
     });
   }
@@ -126,8 +132,9 @@ export class Crew<T extends TaskTable<T>> {
   /** Gives what waits to the threads that have the least to do. */
   #hand(): void {
     while (this.#queue.length > 0) {
-      const [idlest] = [...this.#members].sort((a, b) => a.tasks.size - b.tasks.size);
-      if (idlest === undefined || idlest.tasks.size >= AT_ONCE) return;
+      const free = this.#members.filter((one) => one.tasks.size < AT_ONCE && workOf(one) < HEAVY);
+      const [idlest] = free.sort((a, b) => a.tasks.size - b.tasks.size);
+      if (idlest === undefined) return;
       const waiting = this.#queue.shift()!;
       idlest.tasks.set(waiting.question.id, waiting);
       const { task, lent } = this.#trade.sent?.(waiting.question.task) ?? { task: waiting.question.task, lent: [] };

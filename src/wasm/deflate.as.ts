@@ -202,7 +202,7 @@ export function fast(start: usize, end: usize, out: usize): usize {
       continue;
     }
     const past = match(at, length, away);
-    for (at++; at < min(past, tail); at += 8) {
+    for (at++; at < min(past, tail); at += 16) {
       const within = ROWS + (<usize>(mixed(at) >> shift) << 2);
       rememberPair(within, load<u32>(within), at - start);
     }
