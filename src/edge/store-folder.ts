@@ -128,7 +128,7 @@ export class FolderStore implements Store {
     try {
       return readRange(this.#path(key), offset, length, key);
     } catch (error) {
-      if (errno(error) !== 'ENOENT') throw error;
+      if (!['ENOENT', 'ENOTDIR'].includes(errno(error) ?? '')) throw error;
       if (!exists(this.name)) throw new Failure(`${this.name}: no such folder`);
       // The store is well, this one file is not: a fault of the item, after which others are read.
       throw new Malformed(`${key}: not in the store`);

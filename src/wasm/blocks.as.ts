@@ -1,14 +1,6 @@
 // Blocks of deflated bytes (RFC 1951), from a text and the matches that were found in it: AssemblyScript, compiled to
 // WebAssembly. Matches are noted with `match`, the literals around them with `literal`; a block is written when they are many.
-
-const LENGTH_BASE = memory.data<u8>([
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 255,
-]);
-const LENGTH_EXTRA = memory.data<u8>([
-  0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0,
-]);
-/** In which the lengths of the first code stand. */
-const PRE_ORDER = memory.data<u8>([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]);
+import { LENGTH_BASE, LENGTH_EXTRA, PRE_ORDER } from './rfc1951.as';
 
 /** Two of them never come, and have a word in the fixed code. */
 // @ts-ignore: a decorator of AssemblyScript
@@ -105,7 +97,7 @@ let step: usize = STEPS;
 /** Before all else, once. */
 export function prepare(): void {
   for (let symbol: usize = 0; symbol < 29; symbol++) {
-    const base = <usize>load<u8>(LENGTH_BASE + symbol);
+    const base = <usize>baseOf(<u32>symbol);
     const room: usize = 1 << load<u8>(LENGTH_EXTRA + symbol);
     for (let i: usize = 0; i < room && base + i < 256; i++) store<u8>(LENGTH_SYMBOLS + base + i, <u8>symbol);
   }
@@ -113,6 +105,13 @@ export function prepare(): void {
     store<u8>(DIST_SYMBOLS + i, distanceSymbol(i));
     store<u8>(DIST_SYMBOLS + 256 + i, distanceSymbol(i << 7));
   }
+}
+
+/** The least length of a symbol, without the shortest. */
+// @ts-ignore
+@inline
+function baseOf(symbol: u32): u32 {
+  return load<u16>(LENGTH_BASE + (symbol << 1)) - SHORTEST;
 }
 
 /** @param less a distance less one */
@@ -444,7 +443,7 @@ function block(end: usize): void {
   for (let rest: u32 = 0; rest < 256; rest++) {
     const symbol = <u32>load<u8>(LENGTH_SYMBOLS + rest);
     const word = load<u32>(LIT_WORDS + ((FIRST_LENGTH + symbol) << 2));
-    const more = (rest - load<u8>(LENGTH_BASE + symbol)) << (word >> 24);
+    const more = (rest - baseOf(symbol)) << (word >> 24);
     store<u32>(LENGTH_WORDS + (rest << 2), (word | more) + (<u32>load<u8>(LENGTH_EXTRA + symbol) << 24));
   }
   writeSteps();

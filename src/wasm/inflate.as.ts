@@ -1,6 +1,7 @@
 // Inflates what is deflated (RFC 1951), for who has all of it in memory and holds the text against its CRC: AssemblyScript,
 // compiled to WebAssembly. It tells no reasons: what it does not take, zlib reads again. Tables and their entries follow the
 // idea of libdeflate: what a word of bits means stands in one number, with all that is to be done about it.
+import { LENGTH_BASE, LENGTH_EXTRA, PRE_ORDER } from './rfc1951.as';
 
 // Entries. The lowest byte: bits that are done with after it, extra ones included. The four above it: bits of the word itself.
 /** A literal, which stands above the lowest 16 bits. */
@@ -58,12 +59,6 @@
 // @ts-ignore
 @inline const MEANING_BYTES: usize = 4 * 288;
 
-const LENGTH_BASE = memory.data<u16>([
-  3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258,
-]);
-const LENGTH_EXTRA = memory.data<u8>([
-  0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0,
-]);
 const DIST_BASE = memory.data<u16>([
   1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145,
   8193, 12289, 16385, 24577,
@@ -71,9 +66,6 @@ const DIST_BASE = memory.data<u16>([
 const DIST_EXTRA = memory.data<u8>([
   0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13,
 ]);
-/** In which the lengths of the first code stand. */
-const PRE_ORDER = memory.data<u8>([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]);
-
 function meaning(kind: i32, symbol: u32): u32 {
   if (kind == PRE) return symbol << 16;
   if (kind == DIST) {

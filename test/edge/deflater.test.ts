@@ -6,6 +6,7 @@ import t from 'tap';
 import { deflated, type Strength } from '../../src/edge/deflater.ts';
 import { inflateSegments, memberOf, segment } from '../../src/edge/gzip.ts';
 import { TextRoom } from '../../src/edge/textroom.ts';
+import { chance } from '../faults/place.ts';
 import { text } from './texts.ts';
 
 const STRENGTHS: Strength[] = ['dense', 'fast'];
@@ -92,10 +93,9 @@ t.test('words that want more than 15 bits', (t) => {
   while (counts.length < 22) counts.push(counts.at(-1)! + counts.at(-2)!);
   const bytes = counts.flatMap((count, byte) => Array<number>(count).fill(byte + 65));
   const plain = Buffer.from(bytes);
-  let state = 1;
+  const random = chance(1);
   for (let at = plain.length - 1; at > 0; at--) {
-    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-    const other = Math.floor((state / 2 ** 32) * (at + 1));
+    const other = Math.floor(random() * (at + 1));
     [plain[at], plain[other]] = [plain[other]!, plain[at]!];
   }
   const most = segment(plain, 1).deflated.length * 1.05;
@@ -121,11 +121,7 @@ t.test('what came before does not matter', (t) => {
 
 t.test('as much is found as zlib finds, or nearly', (t) => {
   // A page: words by how common they are, in elements, as Go writes them into JSON.
-  let state = 7;
-  const random = () => {
-    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-    return state / 2 ** 32;
-  };
+  const random = chance(7);
   const letters = 'etaoinshrdlucmfwyp';
   const vocabulary = Array.from({ length: 3000 }, () =>
     Array.from({ length: 2 + Math.floor(random() * 8) }, () => letters[Math.floor(random() ** 2 * 18)]).join(''),
