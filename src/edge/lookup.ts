@@ -58,18 +58,17 @@ export class LineReads {
       const [, folder] = /([^/]+?)\.[^/]*$/.exec(s3path) ?? [];
       throw new Malformed(`unreadable: its bytes are in ${postcan}, member ${folder}/${found.measurement_uid}.post`);
     }
-    let line: Buffer | undefined;
-    let isSure = false;
+    const judged = (line: Buffer | undefined) => line && { line, isRight: isTheLine(line, found) };
+    let given: ReturnType<typeof judged>;
     try {
       if (place) {
-        const own = (text: Buffer) => lineOf(text, linenum - place.first_line);
-        const hashed = (text: Buffer) => {
+        const own = (text: Buffer) => judged(lineOf(text, linenum - place.first_line));
+        const right = (text: Buffer) => {
           const one = own(text);
-          isSure = one !== undefined && isTheLine(one, found);
-          return isSure ? one : undefined;
+          return one?.isRight ? one : undefined;
         };
-        line = await this.#members.read(store, found, place, own, found.hash ? hashed : undefined);
-      } else line = await this.#streams.line(store, found);
+        given = await this.#members.read(store, found, place, own, found.hash ? right : undefined);
+      } else given = judged(await this.#streams.line(store, found));
     } catch (error) {
       // What is wrong with one can is told of it; a store that is away is not.
       const own = error instanceof Malformed || OWN.has(errno(error) ?? '');
@@ -77,10 +76,10 @@ export class LineReads {
       const reason = describe(error);
       throw new Malformed(reason.includes(s3path) ? reason : `${s3path}: ${reason}`);
     }
-    if (line === undefined) throw new Malformed(`${s3path}: ends before line ${linenum}`);
+    if (given === undefined) throw new Malformed(`${s3path}: ends before line ${linenum}`);
+    const { line, isRight } = given;
     if (!found.hash && line.equals(NO_LINE)) throw new Malformed(`${s3path}: line ${linenum} is {}: the body is lost`);
-    if (!isSure && !isTheLine(line, found))
-      throw new Malformed(`${s3path}: line ${linenum} is not the one that was indexed`);
+    if (!isRight) throw new Malformed(`${s3path}: line ${linenum} is not the one that was indexed`);
     return line;
   }
 }

@@ -121,7 +121,7 @@ function distanceSymbol(less: u32): u8 {
   return <u8>(2 * top + ((less >> (top - 1)) & 1));
 }
 
-/** A new text, and where its deflated bytes go: as many as the text has and 128 more, 5 more for each 64 KB of it. */
+/** A new text, and where its deflated bytes go: as many as the text has and 64 more, 5 more for each 32 KB of it. */
 export function begin(text: usize, out: usize): void {
   held = 0;
   bits = 0;
@@ -169,8 +169,9 @@ export function match(at: usize, length: usize, distance: usize): usize {
   return past;
 }
 
-/** All literals and matches of the text were told. Its deflated bytes end on a byte, and others may follow. @returns where */
-export function finish(end: usize): usize {
+/** What is left of the text are literals. Its deflated bytes end on a byte, and others may follow. @returns where */
+export function finish(at: usize, end: usize): usize {
+  while (at < end) literal(load<u8>(at++));
   if (literals < end) {
     store<u64>(step, <u64>(end - literals));
     step += 8;

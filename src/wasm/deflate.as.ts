@@ -157,8 +157,7 @@ export function dense(start: usize, end: usize, out: usize): usize {
       remember(rowOf(mix, rowBits), tagOf(mix, rowBits), known - start);
     }
   }
-  while (at < end) literal(load<u8>(at++));
-  return finish(end);
+  return finish(at, end);
 }
 
 /** Puts a place before the one that was newest. */
@@ -208,6 +207,5 @@ export function fast(start: usize, end: usize, out: usize): usize {
     }
     at = past;
   }
-  while (at < end) literal(load<u8>(at++));
-  return finish(end);
+  return finish(at, end);
 }

@@ -66,6 +66,7 @@ const DIST_BASE = memory.data<u16>([
 const DIST_EXTRA = memory.data<u8>([
   0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13,
 ]);
+
 function meaning(kind: i32, symbol: u32): u32 {
   if (kind == PRE) return symbol << 16;
   if (kind == DIST) {

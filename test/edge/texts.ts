@@ -1,6 +1,7 @@
 // Texts that deflating and inflating are tried with.
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
+import { chance } from '../faults/place.ts';
 
 /** Bytes as deflate may meet them: none alike, all alike, few kinds, repeats near and far, rare ones among common ones. */
 export const text = fc
@@ -11,11 +12,8 @@ export const text = fc
     seed: fc.nat(),
   })
   .map(({ kind, length, period, seed }) => {
-    let state = seed;
-    const random = (n: number) => {
-      state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-      return Math.floor((state / 2 ** 32) * n);
-    };
+    const next = chance(seed);
+    const random = (n: number) => Math.floor(next() * n);
     if (kind === 'noise') return randomBytes(length);
     const bytes = Buffer.alloc(length, 97 + random(26));
     if (kind === 'one') return bytes;
