@@ -5,11 +5,10 @@
 
 import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { build } from 'esbuild';
+import { join } from 'node:path';
+import { ours } from './ours.mjs';
 
 const rows = Number(process.argv[2] ?? 1_000_000);
 const perCan = Number(process.argv[3] ?? 5000);
@@ -94,19 +93,7 @@ const run = spawnSync(process.execPath, ['bin/cannery', 'index', db, '--stats'],
 const seconds = (performance.now() - started) / 1000;
 if (run.status !== 0) throw new Error(run.stderr.toString());
 const bytes = statSync(db).size;
-const outfile = join(dir, 'index-db.mjs');
-const entry = { resolveDir: process.cwd(), contents: "export { IndexDb } from './src/edge/index-db.ts';" };
-const bundled = await build({
-  stdin: entry,
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  packages: 'external',
-  write: false,
-});
-writeFileSync(outfile, bundled.outputFiles[0].contents);
-symlinkSync(resolve('node_modules'), join(dir, 'node_modules'));
-const { IndexDb } = await import(pathToFileURL(outfile).href);
+const { IndexDb } = await ours('src/edge/index-db.ts');
 const index = new IndexDb(db, 'read');
 const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
 /** Milliseconds of a look-up: the first of each row, and the second. */

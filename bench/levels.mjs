@@ -6,17 +6,10 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import zlib from 'node:zlib';
-import { build } from 'esbuild';
-import { wasm } from '../wasm.mjs';
 import { machine } from './contest.mjs';
+import { ours } from './ours.mjs';
 
-const bundle = await build({
-  entryPoints: ['src/edge/gzip.ts'],
-  ...{ bundle: true, write: false, format: 'esm', platform: 'node', target: 'node20', plugins: [wasm] },
-});
-const code = Buffer.from(bundle.outputFiles[0].contents).toString('base64');
-const { segment } = await import(`data:text/javascript;base64,${code}`);
-
+const { segment } = await ours('src/edge/gzip.ts');
 const [dir, count = '12'] = process.argv.slice(2);
 if (!dir) throw new Error('usage: node bench/levels.mjs DIR [FOLDERS]');
 const root = join(dir, 'incoming');

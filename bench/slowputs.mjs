@@ -5,9 +5,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { build } from 'esbuild';
 import { contest } from './contest.mjs';
+import { ours } from './ours.mjs';
 
 const [dir, rounds = '3'] = process.argv.slice(2);
 if (!dir) throw new Error('usage: node bench/slowputs.mjs DIR [ROUNDS]');
@@ -16,16 +15,7 @@ const work = join(root, 'slowputs');
 const cannery = `node ${resolve('bin/cannery')}`;
 
 // The small S3 of the tests, in this process.
-const outfile = resolve('build/bench-fakes3.mjs');
-await build({
-  entryPoints: ['test/servers/fakes3.ts'],
-  outfile,
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  packages: 'external',
-});
-const { FakeS3 } = await import(pathToFileURL(outfile).href);
+const { FakeS3 } = await ours('test/servers/fakes3.ts');
 const fake = await FakeS3.make({ teardown() {} });
 
 /** Hands each request on; a put waits first. */
