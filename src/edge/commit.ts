@@ -1,10 +1,12 @@
 // From a built can to a can that is ready: verified, its name written down, moved by one rename.
 
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { JSONL_EXT, keyFolder, POSTCAN_EXT, parseCanName } from '../record/names.ts';
 import { describe, Failure, Malformed } from '../stream/errors.ts';
 import { fsyncFolder, writeFileDurably } from './files.ts';
 import {
+  type CanFile,
   CanFolder,
   type CanRow,
   canRow,
@@ -59,18 +61,46 @@ export function postsOf<O>(built: BuiltCan<O>): PackedPost[] {
   return built.items.map(({ member: file, bytes, sha256 }) => ({ file, bytes, sha256 }));
 }
 
-/** Writes the rows, then reads everything back. A can that fails is thrown away: its posts are where they were. */
-export async function sealCan<O>(built: BuiltCan<O>, crew: PackCrew): Promise<void> {
+/** A can whose files were read back and are right. */
+export interface SealedCan {
+  can: string;
+  /** The postcan and the lines. */
+  files: CanFile[];
+}
+
+/**
+ * Writes the rows, reads everything back, and gives the can its name. A can that fails is thrown away: its posts are where
+ * they were.
+ * @param nameOf names a can that has none from the SHA-256 of its files
+ */
+export async function sealCan<O>(
+  built: BuiltCan<O>,
+  crew: PackCrew,
+  nameOf: (sha256: string[]) => string = () => '',
+): Promise<SealedCan> {
+  let { dir } = built;
   try {
-    writeFileDurably(join(built.dir, 'rows.jsonl'), built.rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
-    makeCanLock(built.dir);
-    const { dir, files, batches, inMembers } = built;
-    const items = built.items.map(({ member, bytes, sha256, hash }) => ({ member, bytes, sha256, hash }));
+    writeFileDurably(join(dir, 'rows.jsonl'), built.rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    makeCanLock(dir);
+    const { files, batches, inMembers } = built;
+    const items = built.items.map(({ member, mtime, bytes, sha256, hash }) => ({ member, mtime, bytes, sha256, hash }));
     const text = batches.reduce((sum, batch) => sum + batch.text, 0);
-    await crew.run('verify', { dir, files, items, batches, inMembers }, text, true);
+    const digests = await crew.run('verify', { dir, files, items, batches, inMembers }, text, true);
+    const can = built.can ?? nameOf(digests);
+    const names = [POSTCAN_EXT, JSONL_EXT].map((ext) => can + ext);
+    if (built.can === undefined) {
+      for (const [n, name] of names.entries()) renameSync(join(dir, files[n]!.name), join(dir, name));
+      renameSync(dir, join(dirname(dir), can));
+      dir = join(dirname(dir), can);
+    }
+    const key = keyFolder(parseCanName(can)!);
+    const sealed = names.map((name, n) => {
+      return { name, bytes: files[n]!.bytes, sha256: digests[n]!, s3path: `${key}/${name}` };
+    });
+    return { can, files: sealed };
   } catch (error) {
-    rmSync(built.dir, { recursive: true, force: true });
-    throw new Failure(`${built.can}: not packed: ${describe(error)}`);
+    rmSync(dir, { recursive: true, force: true });
+    throw new Failure(`${built.can ?? built.group}: not packed: ${describe(error)}`);
   }
 }
 

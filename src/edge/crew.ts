@@ -19,6 +19,8 @@ export interface Trade<T extends TaskTable<T>> {
   perform: Perform<T>;
   /** The calling thread works too, where the others have enough to do: for tasks that are short. */
   joins?: boolean;
+  /** Buffers of a result that go over without a copy: each all of its memory. */
+  lends?(result: T[keyof T]['result']): Uint8Array[];
   /** A task as it is sent, where that is not as it is given, and what of it goes over without a copy. */
   sent?<N extends keyof T>(task: T[N]['task']): { task: T[N]['task']; lent: ArrayBuffer[] };
 }

@@ -459,5 +459,5 @@ function keyOf({ key }: Stored, half: keyof typeof EXTENSIONS): string {
 /** Whether a row can's name is that of its two files; undefined where they were not both read. */
 function isNamedAfter(id: string, { jsonl, postcan }: CanRead): boolean | undefined {
   if (jsonl === undefined || postcan === undefined) return undefined;
-  return contentId([{ sha256: postcan }, { sha256: jsonl }]) === id;
+  return contentId([postcan, jsonl]) === id;
 }

@@ -3,7 +3,8 @@
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { crc32Combine } from '../record/crc32.ts';
-import { deflated, type Strength } from './deflater.ts';
+import { deflated, deflateInto, type Strength } from './deflater.ts';
+import type { Gathered } from './gathered.ts';
 
 /** No name, no time, unknown system: the same input gives the same bytes on every machine. */
 export const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
@@ -31,18 +32,17 @@ export function segment(text: Uint8Array, level: Level): Segment {
   return { deflated: bytes, crc: zlib.crc32(text as Buffer), length: text.length };
 }
 
+/** Gathers the deflated bytes of a segment. */
+export function deflateTo(into: Gathered, text: Uint8Array, level: Level): void {
+  if (typeof level === 'number') into.add(zlibbed(text, level));
+  else deflateInto(into, text, level);
+}
+
 function zlibbed(text: Uint8Array, level: number): Buffer {
   // One buffer for the whole result: node would gather it from pieces of 16 KB.
   const chunkSize = Math.max(1024, text.length >> 1);
   // The most memory: 3 % less time for 0.2 % more bytes, of fewer and larger blocks.
   return zlib.deflateRawSync(text, { level, memLevel: 9, chunkSize, finishFlush: zlib.constants.Z_SYNC_FLUSH });
-}
-
-/** Segments on end. */
-export function joined(segments: Segment[]): Segment {
-  const sum = new Sum();
-  for (const one of segments) sum.add(one);
-  return { deflated: Buffer.concat(segments.map(({ deflated }) => deflated)), ...sum };
 }
 
 /** CRC and length of what a member holds so far. */
@@ -91,18 +91,17 @@ function exactly(length: number): zlib.ZlibOptions {
  * @param length of the text
  * @throws Error for more text, or where something else than segments stands
  */
-export function inflateSegments(deflated: Uint8Array, length: number): Buffer {
-  const whole = Buffer.concat([deflated, LAST_BLOCK]);
+export function inflateSegments(deflated: readonly Uint8Array[], length: number): Buffer {
+  const whole = Buffer.concat([...deflated, LAST_BLOCK]);
   const done = zlib.inflateRawSync(whole, exactly(length)) as unknown as Inflated;
   if (done.engine.bytesWritten !== whole.length) throw new Error('a last block where others follow');
   return done.buffer;
 }
 
-/** Text of a whole member as `memberOf` makes it. @throws Error for more text, or another frame */
-export function inflateWhole(member: Uint8Array, length: number): Buffer {
-  const done = zlib.gunzipSync(member, exactly(length)) as unknown as Inflated;
-  if (done.engine.bytesWritten !== member.length || !HEADER.equals(member.subarray(0, HEADER.length)))
-    throw new Error('no member of ours');
+/** Text of whole gzip members on end. @throws Error for more text, or anything else */
+export function inflateMembers(members: Uint8Array, length: number): Buffer {
+  const done = zlib.gunzipSync(members, exactly(length)) as unknown as Inflated;
+  if (done.engine.bytesWritten !== members.length) throw new Error('not whole members');
   return done.buffer;
 }
 

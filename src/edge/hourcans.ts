@@ -159,15 +159,15 @@ export class HourPacker {
   }
 
   async #finish(built: BuiltCan<PostOrigin>): Promise<CanRow> {
-    await sealCan(built, this.#crew);
-    const { group: folder, can, files } = built;
+    const { can, files } = await sealCan(built, this.#crew);
+    const { group: folder } = built;
     const measurements = built.items.length;
     const unreadable = built.items.filter((item) => item.unreadable).length;
     const manifest: Manifest = {
       ...{ version: 1, can, class: 'as-received', measurements, unreadable, files },
       ...{ spool: this.#spool, posts: postsOf(built) },
     };
-    this.#outgoing.useName(parseHourFolder(folder)!.hour, built.can);
+    this.#outgoing.useName(parseHourFolder(folder)!.hour, can);
     const row = commitCan(this.#outgoing, manifest);
     this.#removePosts(
       folder,

@@ -61,7 +61,7 @@ export interface LineTasks {
 export type LineCrew = Crew<LineTasks>;
 
 export function lineTrade(job: LineJob & Limits): Trade<LineTasks> {
-  return { script: 'lineworker.cjs', told: job, perform: performer(job), joins: true, sent };
+  return { script: 'lineworker.cjs', told: job, perform: performer(job), joins: true, sent, lends };
 }
 
 /** A slice stands in a buffer with others. */
@@ -70,7 +70,13 @@ function sent(task: LineTask) {
   return { task: { ...task, slice }, lent: [slice.buffer] };
 }
 
-export function performer(job: LineJob & Limits): Perform<LineTasks> {
+function lends(result: LineResult): Uint8Array[] {
+  const bytes = result.kind === 'made' ? result.made : result.kind === 'text' ? result.text : undefined;
+  // A small one stands in a buffer with others.
+  return bytes && bytes.length === bytes.buffer.byteLength ? [bytes] : [];
+}
+
+function performer(job: LineJob & Limits): Perform<LineTasks> {
   let maker: LineMaker | undefined;
   return async (_, task) => (maker ??= new LineMaker(job)).make(task);
 }

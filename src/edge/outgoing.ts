@@ -19,8 +19,6 @@ export interface CanFile {
   name: string;
   bytes: number;
   sha256: string;
-  /** Hex. */
-  md5: string;
   /** Key in the store, without the store's own prefix. */
   s3path: string;
 }
@@ -81,7 +79,7 @@ export interface CanRow {
   dir: string;
   class: CanClass;
   measurements: number;
-  files: Omit<CanFile, 'md5'>[];
+  files: CanFile[];
   uploaded?: string;
   indexed?: string;
   /** Keys that this can's generation takes the place of; nobody deletes them by itself. */

@@ -62,7 +62,7 @@ function isCanFile(value: unknown, name: string, folder: string): boolean {
   if (!isObject(value)) return false;
   const file = value as Unknown<CanFile>;
   const isNamed = file.name === name && file.s3path === `${folder}/${name}`;
-  return isNamed && isCount(file.bytes) && isHex(file.sha256, 64) && isHex(file.md5, 32);
+  return isNamed && isCount(file.bytes) && isHex(file.sha256, 64);
 }
 
 /** @param folder the hour folder that all posts of the can came from, with its slash; a row can's never were in a spool */

@@ -1,15 +1,14 @@
 // Makes cans: two files with the same measurements in the same order. The lines are a series of gzip members, so that
 // one can be read by itself; the posts are one member, which every reader of gzip takes whole. What a program of the user's
 // makes are members always.
-import { createHash, type Hash } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { type FileHandle, mkdir, open, rename } from 'node:fs/promises';
-import { join } from 'node:path';
-import { JSONL_EXT, keyFolder, POSTCAN_EXT, parseCanName } from '../record/names.ts';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { JSONL_EXT, POSTCAN_EXT } from '../record/names.ts';
 import { named } from './files.ts';
 import { HEADER, memberEnd, memberOf, Sum, segment } from './gzip.ts';
-import type { CanFile, IndexRow } from './outgoing.ts';
-import { type Batch, END_ROOM, type PackedItem, type Shared } from './press.ts';
+import type { IndexRow } from './outgoing.ts';
+import { type Batch, END_ROOM, type PackedItem, type Pressing } from './press.ts';
 import { release } from './release.ts';
 import { TAR_END } from './tar.ts';
 
@@ -17,24 +16,17 @@ import { TAR_END } from './tar.ts';
 const MAX_ROWS = 32 * 1024 * 1024;
 
 /** Where a batch stands in both files, one behind the other, for who reads them back. */
-export interface BatchPlace {
-  items: number;
-  jsonl: number;
-  /** Text of the member. */
-  lines: number;
-  tar: number;
-  /** Text of the stretch of the tar. */
-  text: number;
-  shared: Shared | null;
-}
+export type BatchPlace = Pick<Batch<unknown>, 'jsonl' | 'lines' | 'tar' | 'text' | 'shared'> & { items: number };
 
-/** A can that lies complete in `building/`, not yet verified. */
+/** A can that lies complete in `building/`, not yet read back. */
 export interface BuiltCan<O> {
-  can: string;
+  /** Undefined where its content will name it. */
+  can: string | undefined;
   /** What its batches came under. */
   group: string;
   dir: string;
-  files: CanFile[];
+  /** The postcan and the lines, by their names in `dir`. */
+  files: WrittenFile[];
   rows: IndexRow[];
   items: PackedItem<O>[];
   batches: BatchPlace[];
@@ -42,10 +34,14 @@ export interface BuiltCan<O> {
   inMembers: boolean;
 }
 
+export interface WrittenFile {
+  name: string;
+  bytes: number;
+}
+
 /** Batches of one group, which goes into cans of its own. */
-export interface Pressed<O> {
+export interface Pressed<O> extends Pressing<O> {
   group: string;
-  batches: Batch<O>[];
   /** Nothing more of the group comes: its can is not kept waiting for the next one. */
   last: boolean;
 }
@@ -55,8 +51,6 @@ export interface PackOptions {
   maxBytes: number;
   /** Makes the name of the next can; without it only its content can tell (row cans). */
   begin?: (group: string) => string;
-  /** Names a can from the digests of its two files, where `begin` could not. */
-  nameOf?: (files: CanFile[]) => string;
   /** The batches' stretches of the tar are whole gzip members. */
   inMembers: boolean;
 }
@@ -65,20 +59,21 @@ export interface PackOptions {
 export async function* packCans<O>(
   building: string,
   pressed: AsyncIterable<Pressed<O>>,
-  { maxBytes, begin, nameOf = () => '', inMembers }: PackOptions,
+  { maxBytes, begin, inMembers }: PackOptions,
 ): AsyncGenerator<BuiltCan<O>> {
   let writer: CanWriter<O> | undefined;
   const finish = (whole: CanWriter<O>) => {
     writer = undefined;
-    return whole.finish(nameOf);
+    return whole.finish();
   };
   try {
-    for await (const { group, batches, last } of pressed) {
-      for (const batch of batches) {
-        if (writer && (writer.group !== group || !writer.fits(batch, maxBytes))) yield await finish(writer);
+    for await (const { group, last, ...pressing } of pressed) {
+      for (let rest: Pressing<O> = pressing; rest.batches.length > 0; ) {
+        if (writer && (writer.group !== group || !writer.fits(rest.batches[0]!, maxBytes))) yield await finish(writer);
         writer ??= await CanWriter.create<O>(building, group, begin?.(group), inMembers);
-        await writer.append(batch);
+        rest = await writer.append(rest, maxBytes);
       }
+      release(pressing.tar, pressing.jsonl);
       if (writer && last) yield await finish(writer);
     }
     if (writer) yield await finish(writer);
@@ -92,26 +87,22 @@ function rowText<O>(items: PackedItem<O>[]): number {
   return items.reduce((sum, { report_id, input }) => sum + 200 + report_id.length + input.length, 0);
 }
 
-/** A file being written, with its digests. */
-class HashedFile {
+/** A file being written. */
+class NewFile {
   bytes = 0;
   #path: string;
   #handle: FileHandle;
-  #sha: Hash = createHash('sha256');
-  #md5: Hash = createHash('md5');
 
   private constructor(path: string, handle: FileHandle) {
     this.#path = path;
     this.#handle = handle;
   }
 
-  static async create(path: string): Promise<HashedFile> {
-    return new HashedFile(path, await open(path, 'wx', 0o644));
+  static async create(path: string): Promise<NewFile> {
+    return new NewFile(path, await open(path, 'wx', 0o644));
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    this.#sha.update(bytes);
-    this.#md5.update(bytes);
     this.bytes += bytes.length;
     try {
       for (let done = 0; done < bytes.length; ) done += (await this.#handle.write(bytes, done)).bytesWritten;
@@ -121,14 +112,14 @@ class HashedFile {
   }
 
   /** fsync and close; after a failed fsync the file is never tried again. */
-  async finish(): Promise<{ bytes: number; sha256: string; md5: string }> {
+  async finish(): Promise<WrittenFile> {
     try {
       await this.#handle.sync();
       await this.#handle.close();
     } catch (error) {
       throw named(this.#path, error);
     }
-    return { bytes: this.bytes, sha256: this.#sha.digest('hex'), md5: this.#md5.digest('hex') };
+    return { name: basename(this.#path), bytes: this.bytes };
   }
 
   async close(): Promise<void> {
@@ -140,31 +131,24 @@ class CanWriter<O> {
   readonly group: string;
   #name: string | undefined;
   #dir: string;
-  #building: string;
-  #tar: HashedFile;
-  #jsonl: HashedFile;
+  #tar: NewFile;
+  #jsonl: NewFile;
+  /** Bytes that both have with the batches that are in their turn. */
+  #bytes: { tar: number; jsonl: number };
   #sum = new Sum();
   #rows: IndexRow[] = [];
   #rowText = 0;
   #items: PackedItem<O>[] = [];
   #batches: BatchPlace[] = [];
-
   #inMembers: boolean;
 
-  private constructor(
-    building: string,
-    group: string,
-    name: string | undefined,
-    dir: string,
-    files: HashedFile[],
-    inMembers: boolean,
-  ) {
-    this.#inMembers = inMembers;
-    this.#building = building;
+  private constructor(group: string, name: string | undefined, dir: string, files: NewFile[], inMembers: boolean) {
     this.group = group;
     this.#name = name;
     this.#dir = dir;
-    [this.#tar, this.#jsonl] = files as [HashedFile, HashedFile];
+    [this.#tar, this.#jsonl] = files as [NewFile, NewFile];
+    this.#inMembers = inMembers;
+    this.#bytes = { tar: inMembers ? 0 : HEADER.length, jsonl: 0 };
   }
 
   static async create<O>(
@@ -175,58 +159,56 @@ class CanWriter<O> {
   ): Promise<CanWriter<O>> {
     const dir = join(building, name ?? `unnamed-${unnamed++}`);
     await mkdir(dir);
-    const file = (ext: string) => HashedFile.create(join(dir, `${name ?? 'unnamed'}${ext}`));
+    const file = (ext: string) => NewFile.create(join(dir, `${name ?? 'unnamed'}${ext}`));
     const files = [await file(POSTCAN_EXT), await file(JSONL_EXT)];
-    return new CanWriter<O>(building, group, name, dir, files, inMembers);
+    return new CanWriter<O>(group, name, dir, files, inMembers);
   }
 
   /** True while the can stays within the limit with this batch. */
   fits({ items, tar, jsonl }: Batch<O>, maxBytes: number): boolean {
     if (this.#rowText + rowText(items) > MAX_ROWS) return false;
-    return Math.max(this.#tar.bytes + tar.deflated.length + END_ROOM, this.#jsonl.bytes + jsonl.length) <= maxBytes;
+    return Math.max(this.#bytes.tar + tar + END_ROOM, this.#bytes.jsonl + jsonl) <= maxBytes;
   }
 
-  async append({ items, tar, jsonl, lines, shared }: Batch<O>): Promise<void> {
+  /** Takes the first batch, and those behind it that fit. @returns the others */
+  async append({ batches, tar, jsonl }: Pressing<O>, maxBytes: number): Promise<Pressing<O>> {
+    const before = { ...this.#bytes };
+    let n = 0;
+    do this.#note(batches[n++]!);
+    while (n < batches.length && this.fits(batches[n]!, maxBytes));
+    const taken = { tar: this.#bytes.tar - before.tar, jsonl: this.#bytes.jsonl - before.jsonl };
+    if (this.#tar.bytes === 0 && !this.#inMembers) await this.#tar.write(HEADER);
+    await this.#tar.write(tar.subarray(0, taken.tar));
+    await this.#jsonl.write(jsonl.subarray(0, taken.jsonl));
+    return { batches: batches.slice(n), tar: tar.subarray(taken.tar), jsonl: jsonl.subarray(taken.jsonl) };
+  }
+
+  #note({ items, tar, jsonl, lines, text, crc, shared }: Batch<O>): void {
+    const { jsonl: offset } = this.#bytes;
     this.#rowText += rowText(items);
-    const offset = this.#jsonl.bytes;
-    const { length } = jsonl;
     for (const item of items) {
       const { uid: measurement_uid, report_id, input, hash, unreadable } = item;
-      const row: IndexRow = { measurement_uid, report_id, input, linenum: this.#rows.length, offset, length, hash };
+      const linenum = this.#rows.length;
+      const row: IndexRow = { measurement_uid, report_id, input, linenum, offset, length: jsonl, hash };
       if (unreadable) row.unreadable = true;
       this.#rows.push(row);
       this.#items.push(item);
     }
-    const place = { jsonl: length, lines, tar: tar.deflated.length, text: tar.length, shared };
-    this.#batches.push({ items: items.length, ...place });
-    if (this.#tar.bytes === 0 && !this.#inMembers) await this.#tar.write(HEADER);
-    this.#sum.add(tar);
-    await this.#tar.write(tar.deflated);
-    await this.#jsonl.write(jsonl);
-    release(tar.deflated, jsonl);
+    this.#batches.push({ items: items.length, jsonl, lines, tar, text, shared });
+    this.#sum.add({ crc, length: text });
+    this.#bytes.tar += tar;
+    this.#bytes.jsonl += jsonl;
   }
 
-  /** Closes both files and gives the can its name. */
-  async finish(nameOf: (files: CanFile[]) => string): Promise<BuiltCan<O>> {
+  /** Closes both files. */
+  async finish(): Promise<BuiltCan<O>> {
     try {
       const end = segment(TAR_END, 9);
       this.#sum.add(end);
       await this.#tar.write(this.#inMembers ? memberOf(end) : Buffer.concat([end.deflated, memberEnd(this.#sum)]));
-      const digests = await Promise.all([this.#tar.finish(), this.#jsonl.finish()]);
-      const extensions = [POSTCAN_EXT, JSONL_EXT];
-      const unnamed = extensions.map((ext, i) => ({ name: ext, s3path: '', ...digests[i]! }));
-      const can = this.#name ?? nameOf(unnamed);
-      if (this.#name === undefined) {
-        const dir = join(this.#building, can);
-        for (const ext of extensions) await rename(join(this.#dir, `unnamed${ext}`), join(this.#dir, can + ext));
-        await rename(this.#dir, dir);
-        this.#dir = dir;
-      }
-      const key = keyFolder(parseCanName(can)!);
-      const files = unnamed.map((file) => ({ ...file, name: can + file.name, s3path: `${key}/${can}${file.name}` }));
-      const { group } = this;
+      const files = await Promise.all([this.#tar.finish(), this.#jsonl.finish()]);
       const content = { rows: this.#rows, items: this.#items, batches: this.#batches, inMembers: this.#inMembers };
-      return { can, group, dir: this.#dir, files, ...content };
+      return { can: this.#name, group: this.group, dir: this.#dir, files, ...content };
     } catch (error) {
       await this.abandon();
       throw error;

@@ -1,7 +1,7 @@
 // What is done beside the main thread: all that costs time. Tasks and results are plain data, so that they can go from
 // thread to thread.
 import type { Crew, Perform, Trade } from './crew.ts';
-import { type Batch, type Item, type PressOptions, press } from './press.ts';
+import { type Item, type Pressing, type PressOptions, press } from './press.ts';
 import { type PostNote, type PostOrigin, type PostsToRead, readPosts } from './readposts.ts';
 import { type Expected, verifyCan } from './verify.ts';
 
@@ -19,11 +19,11 @@ export interface HeldItems {
 
 export interface Tasks {
   /** Reads posts and compresses them. */
-  posts: { task: PostsToRead & PressOptions; result: { notes: PostNote[]; batches: Batch<PostOrigin>[] } };
+  posts: { task: PostsToRead & PressOptions; result: { notes: PostNote[] } & Pressing<PostOrigin> };
   /** Compresses what was read already. */
-  items: { task: HeldItems & PressOptions; result: Batch<null>[] };
-  /** Reads a can back. */
-  verify: { task: Expected; result: undefined };
+  items: { task: HeldItems & PressOptions; result: Pressing<null> };
+  /** Reads a can back, and tells the SHA-256 of its files. */
+  verify: { task: Expected; result: string[] };
 }
 
 type Workers = { [T in keyof Tasks]: (task: Tasks[T]['task']) => Promise<Tasks[T]['result']> };
@@ -32,15 +32,12 @@ const WORKERS: Workers = {
   async posts(task) {
     used = 0;
     const { items, notes } = readPosts(task, room);
-    return { notes, batches: await press(items, task) };
+    return { notes, ...(await press(items, task)) };
   },
   async items({ items, posts, ...options }) {
     return await press(withBytes(items, posts), options);
   },
-  async verify(task) {
-    await verifyCan(task);
-    return undefined;
-  },
+  verify: verifyCan,
 };
 
 function* withBytes(items: HeldItem[], posts: Uint8Array): Generator<Item<null>> {
@@ -75,5 +72,9 @@ const perform: Perform<Tasks> = (name, task) => {
   return done;
 };
 
-export const PACKING: Trade<Tasks> = { script: 'packworker.cjs', perform };
+export const PACKING: Trade<Tasks> = {
+  script: 'packworker.cjs',
+  perform,
+  lends: (result) => ('batches' in result ? [result.tar, result.jsonl] : []),
+};
 export type PackCrew = Crew<Tasks>;

@@ -2,4 +2,4 @@
 import { PACKING } from './packtasks.ts';
 import { serve } from './serve.ts';
 
-serve(PACKING.perform);
+serve(PACKING);

@@ -1,10 +1,12 @@
 // Measurements into the compressed pieces of a can. A large one is deflated once and its bytes stand in both files;
 // small ones are deflated in groups. What comes of it depends on the measurements alone.
 import { crc32 } from 'node:zlib';
+import { crc32Combine } from '../record/crc32.ts';
 import { lineHash, sha256 } from '../record/identity.ts';
-import { joined, type Level, MEMBER_TEXT, memberOf, PROGRAM_TEXT, type Segment, segment } from './gzip.ts';
+import { Gathered } from './gathered.ts';
+import { deflateTo, HEADER, type Level, MEMBER_TEXT, memberEnd, PROGRAM_TEXT, segment } from './gzip.ts';
 import { memberBy, type Program } from './program.ts';
-import { TarFrame } from './tar.ts';
+import { paddingOf, TarHeaders } from './tar.ts';
 
 /** One measurement on its way into a can; `origin` is the caller's own. */
 export interface Item<O> {
@@ -27,23 +29,33 @@ export interface Item<O> {
 
 /** What is kept of an item once its bytes are compressed. */
 export interface PackedItem<O>
-  extends Pick<Item<O>, 'member' | 'uid' | 'report_id' | 'input' | 'unreadable' | 'origin'> {
+  extends Pick<Item<O>, 'member' | 'mtime' | 'uid' | 'report_id' | 'input' | 'unreadable' | 'origin'> {
   bytes: number;
   sha256: string;
   /** Of the line. */
   hash: string;
 }
 
-/** Measurements compressed together: a member of the lines, and a stretch of the tar. It may go from thread to thread. */
+/** Measurements compressed together: a member of the lines, and a stretch of the tar. */
 export interface Batch<O> {
   items: PackedItem<O>[];
-  /** A whole gzip member. */
-  jsonl: Uint8Array;
+  /** Bytes of a whole gzip member. */
+  jsonl: number;
   /** Length of its text. */
   lines: number;
-  /** Of what a program made, its deflated bytes are a whole gzip member. */
-  tar: Segment;
+  /** Deflated bytes; of what a program made, they are a whole gzip member. */
+  tar: number;
+  /** Length of their text, and its CRC. */
+  text: number;
+  crc: number;
   shared: Shared | null;
+}
+
+/** Batches on end, which may go from thread to thread. */
+export interface Pressing<O> {
+  batches: Batch<O>[];
+  jsonl: Uint8Array;
+  tar: Uint8Array;
 }
 
 /** Where a line that both files share stands in the stretch of the tar. */
@@ -76,28 +88,24 @@ export function pressOptions({ maxBytes, level, sharedFrom, program }: PressOpti
 export const DENSE = { level: 'dense', sharedFrom: 48 * 1024 } as const;
 export const FAST = { level: 'fast', sharedFrom: 8 * 1024 } as const;
 
-interface FramedItem<O> extends Item<O> {
-  /** Tar header of the post. */
-  header: Buffer;
-  /** Zeros after it. */
-  padding: Buffer;
-}
+let headers: Promise<TarHeaders> | undefined;
+const ROOM = 1024 * 1024;
+const tar = new Gathered(ROOM);
+const jsonl = new Gathered(ROOM);
 
-/** Compresses measurements, in order. */
-export async function press<O>(items: Iterable<Item<O>>, options: PressOptions): Promise<Batch<O>[]> {
+/** Compresses measurements, in order. One call at a time. */
+export async function press<O>(items: Iterable<Item<O>>, options: PressOptions): Promise<Pressing<O>> {
+  tar.cutTo(0);
+  jsonl.cutTo(0);
   const batches: Batch<O>[] = [];
-  for await (const group of inGroups(items, options)) batches.push(...(await fitting(group, options)));
-  return batches;
+  for (const group of inGroups(items, options)) await fit(group, options, batches);
+  return { batches, jsonl: jsonl.taken(), tar: tar.taken() };
 }
 
 /** Groups lines up to the text of a member; one that both files can share stands alone. */
-async function* inGroups<O>(
-  items: Iterable<Item<O>>,
-  { sharedFrom, program }: PressOptions,
-): AsyncGenerator<FramedItem<O>[]> {
+function* inGroups<O>(items: Iterable<Item<O>>, { sharedFrom, program }: PressOptions): Generator<Item<O>[]> {
   const enough = program ? PROGRAM_TEXT : MEMBER_TEXT;
-  const frame = new TarFrame();
-  let group: FramedItem<O>[] = [];
+  let group: Item<O>[] = [];
   let text = 0;
   for (const item of items) {
     const large = !program && Math.max(item.line.length, item.post.length) >= sharedFrom;
@@ -106,7 +114,7 @@ async function* inGroups<O>(
       group = [];
       text = 0;
     }
-    group.push({ ...item, ...(await frame.around(item.member, item.post, item.mtime)) });
+    group.push(item);
     text += item.line.length + 1;
     if (!large && text < enough) continue;
     yield group;
@@ -119,41 +127,85 @@ async function* inGroups<O>(
 /** About what gzip's frame and the end of a tar take. */
 export const END_ROOM = 64;
 
-async function fitting<O>(group: FramedItem<O>[], options: PressOptions): Promise<Batch<O>[]> {
+async function fit<O>(group: Item<O>[], options: PressOptions, batches: Batch<O>[]): Promise<void> {
+  const before = { tar: tar.length, jsonl: jsonl.length };
   const batch = await compress(group, options);
-  const size = Math.max(batch.tar.deflated.length + END_ROOM, batch.jsonl.length);
-  if (group.length === 1 || size <= options.maxBytes) return [batch];
+  if (group.length === 1 || Math.max(batch.tar + END_ROOM, batch.jsonl) <= options.maxBytes) {
+    batches.push(batch);
+    return;
+  }
+  tar.cutTo(before.tar);
+  jsonl.cutTo(before.jsonl);
   const half = group.length >> 1;
-  return [...(await fitting(group.slice(0, half), options)), ...(await fitting(group.slice(half), options))];
+  await fit(group.slice(0, half), options, batches);
+  await fit(group.slice(half), options, batches);
 }
 
 const LF = Buffer.from('\n');
-const lineFeed = segment(LF, 9);
+/** What stands behind a shared line. */
+export const LINE_END = segment(LF, 9).deflated;
 
-async function compress<O>(group: FramedItem<O>[], options: PressOptions): Promise<Batch<O>> {
-  const { level, sharedFrom, program } = options;
-  const { post, line, within, header, padding } = group[0]!;
-  const items = group.map(packed);
-  if (!program && group.length === 1 && within && line.length >= sharedFrom) {
-    const content = segment(line, level);
-    const before = segment(Buffer.concat([header, post.subarray(0, within.start)]), level);
-    const after = segment(Buffer.concat([post.subarray(within.end), padding]), level);
-    const jsonl = memberOf(joined([content, lineFeed]));
-    const shared = {
-      ...{ at: before.deflated.length, length: content.deflated.length },
-      ...{ from: before.length, to: before.length + line.length },
-    };
-    return { items, jsonl, lines: line.length + 1, tar: joined([before, content, after]), shared };
-  }
-  const lines = Buffer.concat(group.flatMap((item) => [item.line, LF]));
-  const posts = Buffer.concat(group.flatMap((item) => [item.header, item.post, item.padding]));
-  const common = { items, lines: lines.length, shared: null };
-  if (!program) return { ...common, jsonl: memberOf(segment(lines, level)), tar: segment(posts, level) };
-  const [jsonl, deflated] = await Promise.all([lines, posts].map((text) => memberBy(program, text)));
-  return { ...common, jsonl: jsonl!, tar: { deflated: deflated!, crc: crc32(posts), length: posts.length } };
+async function compress<O>(group: Item<O>[], options: PressOptions): Promise<Batch<O>> {
+  const from = { tar: tar.length, jsonl: jsonl.length };
+  const text = await compressed(group, options);
+  return { items: group.map(packed), jsonl: jsonl.length - from.jsonl, tar: tar.length - from.tar, ...text };
 }
 
-function packed<O>({ member, uid, report_id, input, unreadable, origin, post, line }: Item<O>): PackedItem<O> {
+/** What is told of text that was compressed. */
+type Texts = Pick<Batch<unknown>, 'lines' | 'text' | 'crc' | 'shared'>;
+
+async function compressed<O>(group: Item<O>[], { level, sharedFrom, program }: PressOptions): Promise<Texts> {
+  headers ??= TarHeaders.make();
+  const usual = await headers;
+  const framed: Buffer[] = [];
+  for (const { member: name, post, mtime } of group) {
+    const header = usual.of({ name, bytes: post.length, mtime });
+    framed.push(header instanceof Buffer ? header : await header, post, paddingOf(post.length));
+  }
+  const [{ post, line, within }] = group as [Item<O>];
+  if (!program && group.length === 1 && within && line.length >= sharedFrom) {
+    const before = Buffer.concat([framed[0]!, post.subarray(0, within.start)]);
+    const after = Buffer.concat([post.subarray(within.end), framed[2]!]);
+    return share(before, line, after, level);
+  }
+  const lines = Buffer.concat(group.flatMap((item) => [item.line, LF]));
+  const posts = Buffer.concat(framed);
+  if (program) {
+    const [ofLines, ofPosts] = await Promise.all([lines, posts].map((text) => memberBy(program, text)));
+    jsonl.add(ofLines!);
+    tar.add(ofPosts!);
+  } else {
+    jsonl.add(HEADER);
+    deflateTo(jsonl, lines, level);
+    jsonl.add(memberEnd({ crc: crc32(lines), length: lines.length }));
+    deflateTo(tar, posts, level);
+  }
+  return { lines: lines.length, text: posts.length, crc: crc32(posts), shared: null };
+}
+
+/** Deflates a line once for both files. @param before what the tar has around it */
+function share(before: Buffer, line: Buffer, after: Buffer, level: Level): Texts {
+  const start = tar.length;
+  deflateTo(tar, before, level);
+  const from = tar.length;
+  deflateTo(tar, line, level);
+  const length = tar.length - from;
+  const crc = crc32(line);
+  jsonl.add(HEADER);
+  jsonl.add(tar.from(from));
+  jsonl.add(LINE_END);
+  jsonl.add(memberEnd({ crc: crc32(LF, crc), length: line.length + 1 }));
+  deflateTo(tar, after, level);
+  const to = before.length + line.length;
+  return {
+    ...{ lines: line.length + 1, text: to + after.length },
+    crc: crc32(after, crc32Combine(crc32(before), crc, line.length)),
+    shared: { at: from - start, length, from: before.length, to },
+  };
+}
+
+function packed<O>(item: Item<O>): PackedItem<O> {
+  const { member, mtime, uid, report_id, input, unreadable, origin, post, line } = item;
   const digests = { bytes: post.length, sha256: sha256(post), hash: lineHash(line) };
-  return { member, uid, report_id, input, unreadable, origin, ...digests };
+  return { member, mtime, uid, report_id, input, unreadable, origin, ...digests };
 }

@@ -16,3 +16,8 @@ export function release(...buffers: Uint8Array[]): void {
   for (const { byteLength, buffer } of buffers)
     if (byteLength >= LEAST && byteLength === buffer.byteLength) nowhere.postMessage(null, [buffer as ArrayBuffer]);
 }
+
+/** Frees the memory that bytes stand in, of which nobody else has a part: zlib's are such. Node's small buffers share theirs. */
+export function releaseAround({ buffer }: Uint8Array): void {
+  if (buffer.byteLength > Buffer.poolSize) release(new Uint8Array(buffer));
+}

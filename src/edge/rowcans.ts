@@ -15,7 +15,6 @@ import { orderedMap } from '../stream/ordered.ts';
 import { commitCan, leftCans, type Reporter, sealCan } from './commit.ts';
 import { named, replaceFile } from './files.ts';
 import {
-  type CanFile,
   type CanRow,
   canRow,
   type Generation,
@@ -153,16 +152,15 @@ export class RowPacker {
   }
 
   async *#packGroup(key: string, group: Group, options: RowPackOptions): AsyncGenerator<CanRow> {
-    const nameOf = (files: CanFile[]) => canName({ kind: 'day', ...group, mark: 'x', id: contentId(files) });
+    const nameOf = (sha256: string[]) => canName({ kind: 'day', ...group, mark: 'x', id: contentId(sha256) });
     const manifests: Manifest[] = [];
     const pressed = orderedMap(this.#chunks(key, group), (held) => this.#press(key, held, options), {
       concurrency: 2 * this.#crew.threads,
     });
     const { maxBytes, program } = options;
     const building = this.#outgoing.folder('building');
-    for await (const built of packCans(building, pressed, { maxBytes, nameOf, inMembers: program !== undefined })) {
-      await sealCan(built, this.#crew);
-      const { can, files } = built;
+    for await (const built of packCans(building, pressed, { maxBytes, inMembers: program !== undefined })) {
+      const { can, files } = await sealCan(built, this.#crew, nameOf);
       const manifest: Manifest = {
         version: 1,
         can,
@@ -226,8 +224,8 @@ export class RowPacker {
   }
 
   async #press(group: string, held: HeldItems, options: PressOptions): Promise<Pressed<null>> {
-    const batches = await this.#crew.run('items', { ...held, ...pressOptions(options) }, held.posts.length);
-    return { group, batches, last: false };
+    const pressing = await this.#crew.run('items', { ...held, ...pressOptions(options) }, held.posts.length);
+    return { group, ...pressing, last: false };
   }
 
   /** Measurements that are compressed together. */
@@ -280,9 +278,6 @@ function numbered(uid: string, seen: Map<string, number>): string {
 }
 
 /** 16 hex digits of the content of both files, the postcan first: other bytes never have the same name. */
-export function contentId(files: Pick<CanFile, 'sha256'>[]): string {
-  return createHash('sha256')
-    .update(files.map((file) => file.sha256).join('\n'))
-    .digest('hex')
-    .slice(0, 16);
+export function contentId(sha256: string[]): string {
+  return createHash('sha256').update(sha256.join('\n')).digest('hex').slice(0, 16);
 }

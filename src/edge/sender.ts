@@ -5,7 +5,7 @@ import { ROWS_EXT } from '../record/names.ts';
 import type { Reporter } from './commit.ts';
 import { digestFile, replaceFile, sha256OfFile } from './files.ts';
 import { type CanFile, type CanFolder, type CanRow, canRow, type Manifest } from './outgoing.ts';
-import type { Store } from './store.ts';
+import type { Store, StoredFile } from './store.ts';
 
 export interface SendOptions {
   /** Unsanitised cans may go too. */
@@ -31,10 +31,10 @@ export async function sendCan(
     if (!existsSync(folder.file('rows.jsonl'))) return { refused: `${folder.file('rows.jsonl')}: is gone` };
     files.push(await rowsFile(folder, manifest));
   }
-  const rotten = await faultOfFiles(folder, files);
-  if (rotten !== undefined) return { refused: rotten };
-  for (const file of files) {
-    const result = await store.put(file.s3path, { ...file, path: folder.file(file.name) });
+  const found = await filesToSend(folder, files, store.asksForMd5);
+  if ('rotten' in found) return { refused: found.rotten };
+  for (const file of found.files) {
+    const result = await store.put(file.s3path, file);
     report.tally(result);
     if (result !== 'other') continue;
     const reason = `${file.s3path}: the store has other bytes under this key`;
@@ -55,14 +55,21 @@ export async function sendCan(
  * What the local disk lost since the can was made is a fault of this can and not of the store: said before the
  * first byte goes, so that half a can is not stored, and the cans behind it go on.
  */
-async function faultOfFiles(folder: CanFolder, files: CanFile[]): Promise<string | undefined> {
-  for (const { name, bytes, sha256 } of files) {
-    const path = folder.file(name);
-    if (!existsSync(path)) return `${path}: is gone`;
-    const found = await sha256OfFile(path);
-    if (found.bytes !== bytes || found.sha256 !== sha256) return `${path}: not the bytes that were packed`;
+async function filesToSend(
+  folder: CanFolder,
+  files: CanFile[],
+  withMd5: boolean,
+): Promise<{ files: (StoredFile & CanFile)[] } | { rotten: string }> {
+  const found: (StoredFile & CanFile)[] = [];
+  for (const file of files) {
+    const path = folder.file(file.name);
+    if (!existsSync(path)) return { rotten: `${path}: is gone` };
+    const digests = await (withMd5 ? digestFile : sha256OfFile)(path);
+    if (digests.bytes !== file.bytes || digests.sha256 !== file.sha256)
+      return { rotten: `${path}: not the bytes that were packed` };
+    found.push({ ...file, path, ...digests });
   }
-  return undefined;
+  return { files: found };
 }
 
 /** The rows of the index, compressed once and kept, so that every try puts the same bytes. */
@@ -71,5 +78,5 @@ async function rowsFile(folder: CanFolder, manifest: Manifest): Promise<CanFile>
   const path = folder.file(name);
   if (!existsSync(path)) replaceFile(path, gzipSync(readFileSync(folder.file('rows.jsonl'))));
   const { s3path } = manifest.files[0]!;
-  return { name, s3path: s3path.replace(/[^/]+$/, name), ...(await digestFile(path)) };
+  return { name, s3path: s3path.replace(/[^/]+$/, name), ...(await sha256OfFile(path)) };
 }

@@ -21,6 +21,7 @@ import { Changed, type PutResult, type Store, type StoredFile, type StoredObject
 /** A plain folder. A file appears under its key whole and durable, or not at all. */
 export class FolderStore implements Store {
   readonly name: string;
+  readonly asksForMd5 = false;
   #keepMode: boolean;
   /** Folders whose names were fsynced by this process. */
   #durable = new Set<string>();

@@ -3,7 +3,7 @@ import { AbortMultipartUploadCommand, type S3Client, type StorageClass } from '@
 import { LocalObject, S3SyncClient, UploadLocalObjectsCommand } from 's3-sync-client';
 import { describe, Malformed } from '../stream/errors.ts';
 import type { MirrorOptions, StoredFile } from './store.ts';
-import { S3Store } from './store-s3.ts';
+import { contentMd5, S3Store } from './store-s3.ts';
 
 /**
  * S3 for files of any size, put there by s3-sync-client, one at a time: by itself it compares sizes and times only,
@@ -52,7 +52,7 @@ export class S3Mirror extends S3Store {
     const abort = new AbortController();
     const commandInput = {
       IfNoneMatch: '*',
-      ContentMD5: Buffer.from(file.md5, 'hex').toString('base64'),
+      ContentMD5: contentMd5(file),
       ...(storageClass && { StorageClass: storageClass as StorageClass }),
     };
     const abortSignal = abort.signal as never; // the library's types know an older one

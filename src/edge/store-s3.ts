@@ -57,12 +57,19 @@ export interface Page {
   next: string | undefined;
 }
 
+/** The header that a server holds the bytes of a put to. */
+export function contentMd5({ path, md5 }: StoredFile): string {
+  if (md5 === undefined) throw new Error(`${path}: sent without its MD5`);
+  return Buffer.from(md5, 'hex').toString('base64');
+}
+
 /**
  * S3, or a server that speaks it. Credentials, region and endpoint come from the standard AWS environment
  * variables and profiles alone; of an address of the web, from that address.
  */
 export class S3Store implements Store {
   readonly name: string;
+  readonly asksForMd5 = true;
   /** Listings that were answered. */
   listCalls = 0;
   protected client: S3Client;
@@ -169,7 +176,7 @@ export class S3Store implements Store {
           ...this.at(key),
           Body: body,
           ContentLength: file.bytes,
-          ContentMD5: Buffer.from(file.md5, 'hex').toString('base64'),
+          ContentMD5: contentMd5(file),
           ContentType: 'application/gzip',
           IfNoneMatch: '*',
         }),

@@ -10,8 +10,8 @@ export interface StoredFile {
   path: string;
   bytes: number;
   sha256: string;
-  /** Hex. */
-  md5: string;
+  /** Hex; for a store that asks for it. */
+  md5?: string;
 }
 
 /** `stored` now; the `same` bytes were there; `other` bytes are there and stay there. */
@@ -28,6 +28,8 @@ export interface StoredObject {
 export interface Store {
   /** Canonical name, kept in the index and in outgoing.json. */
   readonly name: string;
+  /** True where a put takes the MD5 of the file. */
+  readonly asksForMd5: boolean;
   /** What an outgoing folder is kept for when its cans go here. */
   place(): Promise<Pick<Purpose, 'store' | 'endpoint'>>;
   /** Puts a file under a key, never over other bytes, and verifies it there. */

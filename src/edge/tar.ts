@@ -1,5 +1,5 @@
 // Tar by tar-stream: headers for the packer, members for readers.
-import { extract, type Pack, pack } from 'tar-stream';
+import { extract, pack } from 'tar-stream';
 import { Malformed } from '../stream/errors.ts';
 
 const BLOCK = 512;
@@ -11,40 +11,73 @@ function tarSeconds(mtime: number): number {
   return Math.min(Math.max(Math.floor(mtime / 1000), 0), 2 ** 31 - 1);
 }
 
+/** What a header tells of a member. */
+interface Told {
+  name: string;
+  /** At least one. */
+  bytes: number;
+  /** Milliseconds since the epoch; stored in whole seconds. */
+  mtime: number;
+}
+
+/** Zeros behind a member of so many bytes. */
+export function paddingOf(bytes: number): Buffer {
+  return TAR_END.subarray(0, (BLOCK - (bytes % BLOCK)) % BLOCK);
+}
+
+const LONGEST_NAME = 100;
+const SIZE_AT = 124;
+const TIME_AT = 136;
+const SUM_AT = 148;
+
 /**
- * Makes the bytes around a member: its header blocks, and the zeros after it. tar-stream does not give its
- * headers alone, so each member passes through a pack and its body is left out again.
+ * Makes headers of members. Owner and mode are fixed, and the time is the caller's, so that the same posts give the same bytes.
+ * tar-stream gives its headers in front of bodies alone, through a stream: of those that are one block, it makes the first,
+ * and in the others name, size and time are put into that one's place.
  */
-export class TarFrame {
-  #pack: Pack = pack();
-  #chunks = (this.#pack as unknown as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+export class TarHeaders {
+  readonly #first: Buffer;
 
-  /**
-   * One call at a time.
-   * @param mtime milliseconds since the epoch; stored in whole seconds
-   * Owner and mode are fixed, and the time is the caller's, so that the same posts give the same bytes.
-   */
-  async around(name: string, bytes: Buffer, mtime: number): Promise<{ header: Buffer; padding: Buffer }> {
-    const fields = {
-      name,
-      mode: 0o644,
-      uid: 0,
-      gid: 0,
-      mtime: new Date(tarSeconds(mtime) * 1000),
-      type: 'file' as const,
-    };
-    this.#pack.entry({ ...fields, size: bytes.length }, bytes);
-    const header: Buffer[] = [];
-    for (let chunk = await this.#next(); chunk !== bytes; chunk = await this.#next()) header.push(chunk);
-    const padding = bytes.length % BLOCK === 0 ? Buffer.alloc(0) : await this.#next();
-    return { header: Buffer.concat(header), padding };
+  private constructor(first: Buffer) {
+    this.#first = first;
   }
 
-  async #next(): Promise<Buffer> {
-    const { value, done } = await this.#chunks.next();
-    if (done) throw new Error('tar: the pack has ended');
-    return value;
+  static async make(): Promise<TarHeaders> {
+    return new TarHeaders(await streamedHeader({ name: 'x', bytes: 1, mtime: 0 }));
   }
+
+  /** Whole blocks. */
+  of(told: Told): Buffer | Promise<Buffer> {
+    const { name, bytes, mtime } = told;
+    const octal = bytes.toString(8);
+    // A name that is longer, or not ASCII, takes more than its place.
+    if (!USUAL_NAME.test(name) || name.length > LONGEST_NAME || octal.length > 11) return streamedHeader(told);
+    const header = Buffer.from(this.#first);
+    header.write(name, 0, 'latin1');
+    header.write(octal.padStart(11, '0'), SIZE_AT, 'latin1');
+    header.write(tarSeconds(mtime).toString(8).padStart(11, '0'), TIME_AT, 'latin1');
+    header.fill(' ', SUM_AT, SUM_AT + 8);
+    let sum = 0;
+    for (let at = 0; at < BLOCK; at++) sum += header[at]!;
+    header.write(`${sum.toString(8).padStart(6, '0')} \0`, SUM_AT, 'latin1');
+    return header;
+  }
+}
+
+const USUAL_NAME = /^[\x21-\x7e]+$/;
+
+/** As tar-stream writes it. */
+async function streamedHeader({ name, bytes, mtime }: Told): Promise<Buffer> {
+  const one = pack();
+  const fields = { name, mode: 0o644, uid: 0, gid: 0, type: 'file' as const, size: bytes };
+  const body = Buffer.alloc(bytes);
+  one.entry({ ...fields, mtime: new Date(tarSeconds(mtime) * 1000) }, body);
+  const header: Buffer[] = [];
+  for await (const chunk of one as unknown as AsyncIterable<Buffer>) {
+    if (chunk === body) return Buffer.concat(header);
+    header.push(chunk);
+  }
+  throw new Error('tar: the pack has ended');
 }
 
 export interface TarMember {

@@ -2,158 +2,270 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import zlib from 'node:zlib';
+import { crc32 } from 'node:zlib';
+import { crc32Combine } from '../record/crc32.ts';
 import { lineHash } from '../record/identity.ts';
 import { named, readFully } from './files.ts';
-import { HEADER, inflateSegments, inflateWhole, memberEnd, memberOf, Sum, segment } from './gzip.ts';
-import type { CanFile } from './outgoing.ts';
-import type { BatchPlace } from './pack.ts';
-import type { PackedItem, Shared } from './press.ts';
-import { TAR_END, tarMembers } from './tar.ts';
+import { HEADER, inflateMembers, inflateSegments, memberEnd, memberOf, Sum, segment } from './gzip.ts';
+import type { BatchPlace, BuiltCan } from './pack.ts';
+import { LINE_END, type PackedItem } from './press.ts';
+import { release, releaseAround } from './release.ts';
+import { paddingOf, TAR_END, TarHeaders } from './tar.ts';
 
 /** What a can in `building/` must hold. */
-export interface Expected {
-  dir: string;
-  files: CanFile[];
-  items: Pick<PackedItem<unknown>, 'member' | 'bytes' | 'sha256' | 'hash'>[];
-  batches: BatchPlace[];
-  /** The postcan is members, one for each batch. */
-  inMembers: boolean;
+export interface Expected extends Pick<BuiltCan<unknown>, 'dir' | 'files' | 'batches' | 'inMembers'> {
+  items: Pick<PackedItem<unknown>, 'member' | 'mtime' | 'bytes' | 'sha256' | 'hash'>[];
 }
+
+type Packed = Pick<Expected, 'items' | 'batches' | 'inMembers'>;
+
+/** Text that is read and inflated at once. */
+const STRETCH = 1024 * 1024;
 
 /**
- * Checks both files against what was packed, in one pass over them: their digests, every post's name and bytes, every
+ * Checks both files against what was packed, in one pass over them: every header, post and zero of the tar, every
  * line in its member, batch after batch without a gap. Compressed bytes that both files share are compared, and
- * inflated once.
+ * inflated once, from the lines.
+ * @returns SHA-256 of the bytes that were read, of each file
  * @throws Error naming what differs
  */
-export async function verifyCan({ dir, files, ...packed }: Expected): Promise<void> {
-  const [tar, jsonl] = files.map((file) => new ReadBack(dir, file)) as [ReadBack, ReadBack];
-  const { items } = packed;
+export async function verifyCan({ dir, files, ...packed }: Expected): Promise<string[]> {
+  const both = files.map(({ name, bytes }) => new ReadBack(join(dir, name), bytes)) as [ReadBack, ReadBack];
   try {
-    let n = 0;
-    for await (const { name, size, body } of tarMembers(texts(tar, jsonl, packed))) {
-      const item = items[n++];
-      const hash = createHash('sha256');
-      for await (const piece of body) hash.update(piece);
-      if (!item || name !== item.member || size !== item.bytes || hash.digest('hex') !== item.sha256)
-        throw new Error(`${tar.path}: member ${n} (${name}) is not the post that was packed`);
-    }
-    if (n !== items.length) throw new Error(`${tar.path}: ${n} members, but ${items.length} posts`);
+    await new CanCheck(both, packed, await TarHeaders.make()).run();
+    return both.map((file) => file.finish());
   } finally {
-    tar.close();
-    jsonl.close();
+    for (const file of both) file.close();
   }
 }
 
-/** The text of the tar, batch by batch; the lines of each are checked on the way. */
-async function* texts(
-  tar: ReadBack,
-  jsonl: ReadBack,
-  { items, batches, inMembers }: Pick<Expected, 'items' | 'batches' | 'inMembers'>,
-): AsyncGenerator<Buffer> {
-  const sum = new Sum();
-  const next = (stretch: Buffer, length: number) => {
-    if (inMembers) return inflated(tar, stretch, length, inflateWhole);
-    const text = inflated(tar, stretch, length);
-    sum.crc = zlib.crc32(text, sum.crc);
-    sum.length += length;
-    return text;
-  };
-  if (!inMembers && !tar.take(HEADER.length).equals(HEADER))
-    throw new Error(`${tar.path}: not the header that was written`);
-  let n = 0;
-  for (const batch of batches) {
-    const stretch = tar.take(batch.tar);
-    const text = next(stretch, batch.text);
-    const member = jsonl.take(batch.jsonl);
-    if (batch.shared) checkShared(jsonl, member, stretch, text, batch.shared);
-    else checkLines(jsonl, inflated(jsonl, member, batch.lines, inflateWhole), items.slice(n, n + batch.items), n);
-    n += batch.items;
-    yield text;
+class CanCheck {
+  readonly #tar: ReadBack;
+  readonly #jsonl: ReadBack;
+  readonly #packed: Packed;
+  readonly #headers: TarHeaders;
+  /** Of the tar's text. */
+  readonly #sum = new Sum();
+  /** Items that were seen. */
+  #seen = 0;
+
+  constructor([tar, jsonl]: [ReadBack, ReadBack], packed: Packed, headers: TarHeaders) {
+    this.#tar = tar;
+    this.#jsonl = jsonl;
+    this.#packed = packed;
+    this.#headers = headers;
   }
-  const end = segment(TAR_END, 9);
-  yield next(tar.take((inMembers ? memberOf(end) : end.deflated).length), TAR_END.length);
-  const trailer = memberEnd(sum);
-  if (!inMembers && !tar.take(trailer.length).equals(trailer))
-    throw new Error(`${tar.path}: another sum than that of its text`);
-  if (n !== items.length) throw new Error(`${jsonl.path}: ${n} lines, but ${items.length} posts`);
-  tar.finish();
-  jsonl.finish();
+
+  async run(): Promise<void> {
+    const { items, batches, inMembers } = this.#packed;
+    const tar = this.#tar;
+    if (!inMembers && !tar.take(HEADER.length).equals(HEADER)) tar.fail('not the header that was written');
+    for (let n = 0; n < batches.length; ) {
+      const stretch: BatchPlace[] = [];
+      for (let text = 0; n < batches.length && (text === 0 || text + batches[n]!.text <= STRETCH); n++) {
+        stretch.push(batches[n]!);
+        text += batches[n]!.text;
+      }
+      await this.#check(stretch);
+    }
+    if (this.#seen !== items.length) tar.fail(`${this.#seen} members, but ${items.length} posts`);
+    const end = segment(TAR_END, 9);
+    this.#sum.add(end);
+    const last = inMembers ? memberOf(end) : Buffer.concat([end.deflated, memberEnd(this.#sum)]);
+    if (!tar.take(last.length).equals(last)) tar.fail('another end, or another sum than that of its text');
+  }
+
+  async #check(stretch: BatchPlace[]): Promise<void> {
+    const ofTar = this.#tar.take(sum(stretch.map((batch) => batch.tar)));
+    const ofLines = this.#jsonl.take(sum(stretch.map((batch) => batch.jsonl)));
+    const tar = parts(
+      ofTar,
+      stretch.map((batch) => batch.tar),
+    );
+    const jsonl = parts(
+      ofLines,
+      stretch.map((batch) => batch.jsonl),
+    );
+    const lines = new Text(this.#jsonl, sum(stretch.map((batch) => batch.lines)), (length) =>
+      inflateMembers(ofLines, length),
+    );
+    const rest = new Text(this.#tar, sum(stretch.map(aroundLine)), (length) =>
+      this.#packed.inMembers ? inflateMembers(ofTar, length) : inflateSegments(aroundShared(tar, stretch), length),
+    );
+    for (const [n, batch] of stretch.entries()) {
+      const text = lines.take(batch.lines);
+      const crc = crc32(text);
+      const trailer = memberEnd({ crc, length: batch.lines }).subarray(-8);
+      if (!jsonl[n]!.subarray(0, HEADER.length).equals(HEADER) || !jsonl[n]!.subarray(-8).equals(trailer))
+        this.#jsonl.fail(`no member of ${batch.lines} bytes of text`);
+      if (batch.shared) await this.#shared(batch, text.subarray(0, -1), rest, { tar: tar[n]!, jsonl: jsonl[n]! });
+      else await this.#grouped(batch, text, rest);
+    }
+    lines.release();
+    rest.release();
+  }
+
+  /** A line that stands in both files in the same compressed bytes. */
+  async #shared(
+    { shared, text }: BatchPlace,
+    line: Buffer,
+    rest: Text,
+    bytes: { tar: Buffer; jsonl: Buffer },
+  ): Promise<void> {
+    const { at, length, from, to } = shared!;
+    const past = HEADER.length + length;
+    const same =
+      bytes.jsonl.subarray(HEADER.length, past).equals(bytes.tar.subarray(at, at + length)) &&
+      bytes.jsonl.subarray(past, past + LINE_END.length).equals(LINE_END) &&
+      bytes.jsonl.length === past + LINE_END.length + MEMBER_END;
+    if (!same || line.length !== to - from) this.#jsonl.fail('not the line that was packed');
+    const before = rest.take(from);
+    const after = rest.take(text - to);
+    const around = { crc: crc32(after, crc32Combine(crc32(before), crc32(line), line.length)), length: text };
+    this.#sum.add(around);
+    const { item, header } = await this.#next(before);
+    const head = before.subarray(header);
+    const tail = after.subarray(0, item.bytes - head.length - line.length);
+    this.#post(item, [head, line, tail], after.subarray(tail.length));
+  }
+
+  /** Measurements that were compressed together. */
+  async #grouped(batch: BatchPlace, lines: Buffer, rest: Text): Promise<void> {
+    const text = rest.take(batch.text);
+    if (!this.#packed.inMembers) {
+      this.#sum.crc = crc32(text, this.#sum.crc);
+      this.#sum.length += text.length;
+    }
+    let at = 0;
+    let start = 0;
+    for (let n = 0; n < batch.items; n++) {
+      const { item, header } = await this.#next(text.subarray(at));
+      at += header;
+      const padding = paddingOf(item.bytes).length;
+      this.#post(item, [text.subarray(at, at + item.bytes)], text.subarray(at + item.bytes, at + item.bytes + padding));
+      at += item.bytes + padding;
+      const lf = lines.indexOf(0x0a, start);
+      if (lf === -1 || lineHash(lines.subarray(start, lf)) !== item.hash)
+        this.#jsonl.fail(`line ${this.#seen - 1} is not the one that was packed`);
+      start = lf + 1;
+    }
+    if (at !== text.length) this.#tar.fail('more posts than were packed');
+    if (start !== lines.length) this.#jsonl.fail('more lines than posts');
+  }
+
+  /** The item whose member begins here, and the length of its header. */
+  async #next(text: Buffer): Promise<{ item: Expected['items'][number]; header: number }> {
+    const item = this.#packed.items[this.#seen++];
+    if (!item) return this.#tar.fail(`more members than ${this.#packed.items.length} posts`);
+    const { member: name, bytes, mtime } = item;
+    const own = this.#headers.of({ name, bytes, mtime });
+    const header = own instanceof Buffer ? own : await own;
+    if (!text.subarray(0, header.length).equals(header))
+      this.#tar.fail(`member ${this.#seen} has not the header of ${name}`);
+    return { item, header: header.length };
+  }
+
+  #post({ member, bytes, sha256 }: Expected['items'][number], pieces: Buffer[], padding: Buffer): void {
+    const hash = createHash('sha256');
+    let length = 0;
+    for (const piece of pieces) {
+      hash.update(piece);
+      length += piece.length;
+    }
+    if (length !== bytes || hash.digest('hex') !== sha256 || !padding.equals(paddingOf(bytes)))
+      this.#tar.fail(`member ${this.#seen} (${member}) is not the post that was packed`);
+  }
 }
 
-function inflated({ path }: ReadBack, deflated: Buffer, length: number, inflate = inflateSegments): Buffer {
-  let text: Buffer;
-  try {
-    text = inflate(deflated, length);
-  } catch (error) {
-    throw new Error(`${path}: ${(error as Error).message}`);
-  }
-  if (text.length !== length) throw new Error(`${path}: ${text.length} bytes of text where ${length} were packed`);
-  return text;
+/** Of a trailer and the last block before it. */
+const MEMBER_END = memberEnd({ crc: 0, length: 0 }).length;
+
+const sum = (lengths: number[]) => lengths.reduce((all, length) => all + length, 0);
+
+/** Text of the tar that the lines do not have. */
+const aroundLine = ({ text, shared }: BatchPlace) => (shared ? text - (shared.to - shared.from) : text);
+
+/** Deflated bytes of the tar without those that the lines have as well. */
+function aroundShared(tar: Buffer[], stretch: BatchPlace[]): Buffer[] {
+  return stretch.flatMap(({ shared }, n) => {
+    const bytes = tar[n]!;
+    return shared ? [bytes.subarray(0, shared.at), bytes.subarray(shared.at + shared.length)] : [bytes];
+  });
 }
 
-const LF = Buffer.from('\n');
-
-/** Who has the same compressed bytes, and their sum, has the same line. */
-function checkShared(jsonl: ReadBack, member: Buffer, stretch: Buffer, text: Buffer, shared: Shared): void {
-  const { at, length, from, to } = shared;
-  const line = text.subarray(from, to);
-  const crc = zlib.crc32(LF, zlib.crc32(line));
-  const rest = member.subarray(HEADER.length + length);
-  const end = memberEnd({ crc, length: line.length + 1 });
-  const same =
-    member.subarray(0, HEADER.length).equals(HEADER) &&
-    member.subarray(HEADER.length, HEADER.length + length).equals(stretch.subarray(at, at + length)) &&
-    inflated(jsonl, rest.subarray(0, -end.length), 1).equals(LF) &&
-    rest.subarray(-end.length).equals(end);
-  if (!same) throw new Error(`${jsonl.path}: the member before byte ${jsonl.at} is not the line that was packed`);
+/** Bytes cut where these lengths end. */
+function parts(all: Buffer, lengths: number[]): Buffer[] {
+  let at = 0;
+  return lengths.map((length) => {
+    at += length;
+    return all.subarray(at - length, at);
+  });
 }
 
-/** @param first number of the first line */
-function checkLines(jsonl: ReadBack, text: Buffer, items: Expected['items'], first: number): void {
-  let start = 0;
-  for (const [i, { hash }] of items.entries()) {
-    const lf = text.indexOf(0x0a, start);
-    if (lf === -1 || lineHash(text.subarray(start, lf)) !== hash)
-      throw new Error(`${jsonl.path}: line ${first + i} is not the one that was packed`);
-    start = lf + 1;
+/** Inflated text, from its beginning to its end. */
+class Text {
+  readonly #text: Buffer;
+  #at = 0;
+
+  constructor(file: ReadBack, length: number, inflate: (length: number) => Buffer) {
+    try {
+      this.#text = inflate(length);
+    } catch (error) {
+      file.fail((error as Error).message);
+    }
+    if (this.#text.length !== length) file.fail(`${this.#text.length} bytes of text where ${length} were packed`);
   }
-  if (start !== text.length) throw new Error(`${jsonl.path}: more lines than posts before byte ${jsonl.at}`);
+
+  take(length: number): Buffer {
+    this.#at += length;
+    return this.#text.subarray(this.#at - length, this.#at);
+  }
+
+  /** Nothing is taken any more. */
+  release(): void {
+    releaseAround(this.#text);
+  }
 }
 
 /** A file that is read from its beginning to its end, with its digest. */
 class ReadBack {
-  readonly path: string;
-  at = 0;
-  #file: CanFile;
+  readonly #path: string;
+  readonly #bytes: number;
+  #at = 0;
   #fd: number | undefined;
+  #room: Buffer = Buffer.alloc(0);
   #hash: Hash = createHash('sha256');
 
-  constructor(dir: string, file: CanFile) {
-    this.path = join(dir, file.name);
-    this.#file = file;
+  constructor(path: string, bytes: number) {
+    this.#path = path;
+    this.#bytes = bytes;
   }
 
+  fail(what: string): never {
+    throw new Error(`${this.#path}: before byte ${this.#at}: ${what}`);
+  }
+
+  /** @returns what is good until more is taken */
   take(length: number): Buffer {
-    const bytes = Buffer.allocUnsafe(length);
+    if (length > this.#room.length) this.#room = Buffer.allocUnsafeSlow(Math.max(length, STRETCH));
+    const bytes = this.#room.subarray(0, length);
     try {
-      this.#fd ??= openSync(this.path, 'r');
-      if (readFully(this.#fd, bytes, this.at) < length) throw new Error(`${this.path}: cut short`);
+      this.#fd ??= openSync(this.#path, 'r');
+      if (readFully(this.#fd, bytes, this.#at) < length) throw new Error(`${this.#path}: cut short`);
     } catch (error) {
-      throw named(this.path, error);
+      throw named(this.#path, error);
     }
-    this.at += length;
+    this.#at += length;
     this.#hash.update(bytes);
     return bytes;
   }
 
-  /** @throws Error where there are more or other bytes than were written */
-  finish(): void {
-    const { name, bytes, sha256 } = this.#file;
+  /** @throws Error where there are more or fewer bytes than were written */
+  finish(): string {
+    release(this.#room);
     const size = this.#fd === undefined ? 0 : fstatSync(this.#fd).size;
-    if (size !== bytes || this.at !== bytes || this.#hash.digest('hex') !== sha256)
-      throw new Error(`${name}: read back other bytes than were written`);
+    if (size !== this.#bytes || this.#at !== this.#bytes) this.fail(`${size} bytes, but ${this.#bytes} were written`);
+    return this.#hash.digest('hex');
   }
 
   close(): void {

@@ -31,16 +31,13 @@ function bigSpool(path: string): void {
   }
 }
 
+const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+
 const digests = (path: string) =>
   Object.fromEntries(
     tree(join(path, 'outgoing/ready'))
       .filter((file) => file.endsWith('.gz') || file.endsWith('rows.jsonl'))
-      .map((file) => [
-        file,
-        createHash('sha256')
-          .update(readFileSync(join(path, 'outgoing/ready', file)))
-          .digest('hex'),
-      ]),
+      .map((file) => [file, sha256(readFileSync(join(path, 'outgoing/ready', file)))]),
   );
 
 t.test('the same posts give the same bytes on any number of threads', async (t) => {
@@ -98,7 +95,7 @@ async function smallCan(t: Test, program?: Program): Promise<BuiltCan<null>> {
     const facts = { uid: null, report_id: `r${n}`, input: '', unreadable: false, origin: null };
     return { member: `2024020110_IT_ndt/${n}.post`, mtime: 1.7e12, post, line, within, ...facts };
   });
-  const pressed = { group: 'g', batches: await press(items, { ...DENSE, maxBytes: 1e6, program }), last: true };
+  const pressed = { group: 'g', ...(await press(items, { ...DENSE, maxBytes: 1e6, program })), last: true };
   async function* source() {
     yield pressed;
   }
@@ -117,14 +114,14 @@ t.test('a can is read back', async (t) => {
     can.batches.some(({ items }) => items > 1),
     'others are in a group',
   );
-  await verifyCan(can);
   const [tar, jsonl] = can.files.map(({ name }) => readFileSync(join(can.dir, name))) as [Buffer, Buffer];
+  t.same(await verifyCan(can), [tar, jsonl].map(sha256));
   t.equal(gunzipSync(jsonl).toString().split('\n').length, 5);
   t.equal(gunzipSync(tar).length % 512, 0);
 });
 
 for (const program of [undefined, GZIP])
-  t.test(`any bit that is not as it was is found, also by who forges the digest${by(program)}`, async (t) => {
+  t.test(`any bit that is not as it was is found, or changes nothing for who reads it${by(program)}`, async (t) => {
     const can = await smallCan(t, program);
     const random = chance(9);
     for (const [n, file] of can.files.entries()) {
@@ -144,15 +141,10 @@ for (const program of [undefined, GZIP])
         const wrong = Buffer.from(right);
         wrong[place >> 3]! ^= 1 << (place & 7);
         writeFileSync(path, wrong);
-        await t.rejects(verifyCan(can), 'with the right digest');
-        const files = can.files.map((one) =>
-          one === file ? { ...file, sha256: createHash('sha256').update(wrong).digest('hex') } : one,
-        );
+        const told = await verifyCan(can).catch(() => undefined);
+        if (told === undefined) found++;
         // Zeros copied from farther back are zeros still: who reads it must not see a difference.
-        await verifyCan({ ...can, files }).then(
-          () => gunzipSync(wrong).equals(text) || t.fail(`${file.name}: bit ${place}`),
-          () => found++,
-        );
+        else if (!gunzipSync(wrong).equals(text) || told[n] !== sha256(wrong)) t.fail(`${file.name}: bit ${place}`);
       }
       t.ok(found > 500, `${found} in ${file.name}`);
       for (const wrong of [

@@ -3,7 +3,7 @@ import { deepStrictEqual } from 'node:assert';
 import zlib from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
-import { HEADER, type Inflated, joined, memberOf, segment } from '../../src/edge/gzip.ts';
+import { HEADER, type Inflated, memberOf, type Segment, Sum, segment } from '../../src/edge/gzip.ts';
 import { TextRoom } from '../../src/edge/textroom.ts';
 import { readExactly, readJson } from '../../src/record/json.ts';
 import { text } from './texts.ts';
@@ -39,6 +39,13 @@ t.test('what zlib deflates, in every way that it has', (t) => {
   );
   t.end();
 });
+
+/** Segments on end. */
+function joined(segments: Segment[]): Segment {
+  const sum = new Sum();
+  for (const one of segments) sum.add(one);
+  return { deflated: Buffer.concat(segments.map(({ deflated }) => deflated)), ...sum };
+}
 
 t.test('members on end, of segments as they are packed', (t) => {
   fc.assert(
