@@ -200,14 +200,8 @@ export class IndexDb {
       again.run(generation?.id ?? null, generation?.made ?? null, known.id);
     }
     const can = known?.id ?? this.#newCan(store, manifest);
-    const member = this.#sql('INSERT INTO member VALUES (?, ?, ?, ?)');
     const lines = new LineWriter(this.#sql, { can, name: parseCanName(manifest.can), reports: this.#reports });
-    let offset = -1;
-    for (const row of rows) {
-      if (row.offset !== offset) member.run(can, row.linenum, row.offset, row.length);
-      offset = row.offset;
-      lines.add(row);
-    }
+    for (const row of rows) lines.addPlaced(row);
     lines.flush();
   }
 

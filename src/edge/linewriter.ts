@@ -10,28 +10,57 @@ export const LINES = 2 ** 24;
 /** A row without its place: what a line gets in any index. */
 export type LineRow = Omit<IndexRow, 'offset' | 'length'>;
 
-/** Lines with one statement: a call for each costs more than the rest. */
+/** Rows with one statement: a call for each costs more than the rest. */
 const BATCH = 16;
 
-const ONE = '(?, ?, ?, ?, unhex(?), ?, unhex(?), ?)';
-const INSERT = `INSERT INTO line VALUES ${ONE}`;
-const INSERT_BATCH = `INSERT INTO line VALUES ${Array<string>(BATCH).fill(ONE).join()}`;
-const COLUMNS = 8;
+/** Rows on their way into a table. */
+class Rows {
+  readonly #sql: (text: string) => Database.Statement;
+  readonly #columns: number;
+  readonly #one: string;
+  readonly #many: string;
+  #values: unknown[] = [];
+
+  /** @param row its values, as `(?, unhex(?))` */
+  constructor(sql: (text: string) => Database.Statement, table: string, row: string) {
+    this.#sql = sql;
+    this.#columns = row.split('?').length - 1;
+    this.#one = `INSERT INTO ${table} VALUES ${row}`;
+    this.#many = `INSERT INTO ${table} VALUES ${Array<string>(BATCH).fill(row).join()}`;
+  }
+
+  add(...values: unknown[]): void {
+    this.#values.push(...values);
+    if (this.#values.length < BATCH * this.#columns) return;
+    this.#sql(this.#many).run(this.#values);
+    this.#values.length = 0;
+  }
+
+  /** Writes what is left. */
+  flush(): void {
+    for (let at = 0; at < this.#values.length; at += this.#columns)
+      this.#sql(this.#one).run(this.#values.slice(at, at + this.#columns));
+    this.#values.length = 0;
+  }
+}
 
 export class LineWriter {
-  #sql: (text: string) => Database.Statement;
-  #first: number;
-  #reports: ReportIds;
-  #split: ReturnType<typeof uidSplitter>;
-  #values: unknown[] = [];
+  readonly #lines: Rows;
+  readonly #members: Rows;
+  readonly #can: number;
+  readonly #reports: ReportIds;
+  readonly #split: ReturnType<typeof uidSplitter>;
+  /** Of the member that came last. */
+  #offset = -1;
 
   /** @param can its number in the index */
   constructor(
     sql: (text: string) => Database.Statement,
     { can, name, reports }: { can: number; name: CanName | undefined; reports: ReportIds },
   ) {
-    this.#sql = sql;
-    this.#first = can * LINES;
+    this.#lines = new Rows(sql, 'line', '(?, ?, ?, ?, unhex(?), ?, unhex(?), ?)');
+    this.#members = new Rows(sql, 'member', '(?, ?, ?, ?)');
+    this.#can = can;
     this.#reports = reports;
     this.#split = uidSplitter(name);
   }
@@ -39,18 +68,21 @@ export class LineWriter {
   add({ linenum, measurement_uid, report_id, input, hash, unreadable }: LineRow): void {
     const { time, hash: end, text } = this.#split(measurement_uid);
     const report = unreadable ? null : this.#reports.of(report_id);
-    const values = this.#values;
-    values.push(this.#first + linenum, report, unreadable ? null : input, time, end, text, hash, unreadable ? 1 : 0);
-    if (values.length < BATCH * COLUMNS) return;
-    this.#sql(INSERT_BATCH).run(values);
-    values.length = 0;
+    const id = this.#can * LINES + linenum;
+    this.#lines.add(id, report, unreadable ? null : input, time, end, text, hash, unreadable ? 1 : 0);
+  }
+
+  /** A line and, with the first of each, its gzip member. */
+  addPlaced(row: IndexRow): void {
+    if (row.offset !== this.#offset) this.#members.add(this.#can, row.linenum, row.offset, row.length);
+    this.#offset = row.offset;
+    this.add(row);
   }
 
   /** Writes what is left. */
   flush(): void {
-    for (let at = 0; at < this.#values.length; at += COLUMNS)
-      this.#sql(INSERT).run(this.#values.slice(at, at + COLUMNS));
-    this.#values.length = 0;
+    this.#members.flush();
+    this.#lines.flush();
   }
 }
 
