@@ -9,7 +9,7 @@ run: build
 
 build: dist/main.cjs
 
-dist/main.cjs: node_modules/.package-lock.json build.mjs wasm.mjs package.json $(shell find src -name '*.ts')
+dist/main.cjs: node_modules/.package-lock.json build.mjs warm.mjs wasm.mjs bin/cannery package.json $(shell find src -name '*.ts')
 	node build.mjs
 	@touch $@
 

@@ -2,6 +2,7 @@
 // modules. Packages of others that not every run of a verb needs are files of their own, loaded when they are asked for.
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
+import { warm } from './warm.mjs';
 import { wasm } from './wasm.mjs';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
@@ -51,6 +52,17 @@ const sqlite = {
   },
 };
 
+/** commander loads what starts commands of other files, which ours has none of, and that takes as long as all of its own. */
+const alone = {
+  name: 'alone',
+  setup(build) {
+    build.onResolve({ filter: /^node:child_process$/ }, ({ path, importer }) =>
+      importer.includes('/commander/') ? { path, namespace: 'alone' } : undefined,
+    );
+    build.onLoad({ filter: /./, namespace: 'alone' }, () => ({ contents: 'module.exports = {}' }));
+  },
+};
+
 /** Packages that are loaded later, as they are seen from a folder of dist. */
 const later = (folder) => ({
   name: 'later',
@@ -86,7 +98,7 @@ await Promise.all([
       ...['packworker', 'lineworker', 'digestworker'].map((name) => ({ in: `src/edge/${name}.ts`, out: name })),
       ...verbs.map((name) => ({ in: `verb:${name}`, out: name })),
     ],
-    plugins: [entries, sqlite, later('./packages'), wasm],
+    plugins: [entries, sqlite, alone, later('./packages'), wasm],
   }),
   build({
     ...common,
@@ -94,3 +106,4 @@ await Promise.all([
     plugins: [later('.')],
   }),
 ]);
+warm(verbs);

@@ -378,18 +378,11 @@ export function isSameFile(path: string, identity: FileIdentity): boolean {
   return now.dev === dev && now.ino === ino && now.size === size && now.mtimeNs === mtimeNs;
 }
 
-/** Bytes of a range of a file. @throws Error where the file ends before */
-export function readRange(path: string, offset: number, length: number, name: string): Buffer {
-  const fd = openSync(path, 'r');
-  try {
-    const { size } = fstatSync(fd);
-    if (offset + length > size) throw new Malformed(`${name}: ends at byte ${size}, before byte ${offset + length}`);
-    const bytes = Buffer.allocUnsafe(length);
-    if (readFully(fd, bytes, offset) < length) throw new Malformed(`${name}: ends before byte ${offset + length}`);
-    return bytes;
-  } catch (error) {
-    throw named(path, error);
-  } finally {
-    closeSync(fd);
-  }
+/** Bytes of a range of an open file. @throws Malformed where the file ends before, under the name that it is told by */
+export function readRange(fd: number, offset: number, length: number, name: string): Buffer {
+  // A damaged index may tell of more than there is memory for.
+  const size = length > PIECE ? fstatSync(fd).size : Number.POSITIVE_INFINITY;
+  const bytes = offset + length > size ? undefined : Buffer.allocUnsafe(length);
+  if (bytes && readFully(fd, bytes, offset) === length) return bytes;
+  throw new Malformed(`${name}: ends at byte ${fstatSync(fd).size}, before byte ${offset + length}`);
 }

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, type Dirent, linkSync, readdirSync, statSync } from 'node:fs';
+import { closeSync, createReadStream, type Dirent, linkSync, openSync, readdirSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -27,6 +27,8 @@ export class FolderStore implements Store {
   #durable = new Set<string>();
   /** Folders that were swept by this process. */
   #swept = new Set<string>();
+  /** The file that was read last stays open: look-ups come in runs of one can. */
+  #reading: { path: string; fd: number } | undefined;
 
   /** @param keepMode a file has no more rights than the one that it was made from */
   constructor(path: string, keepMode = false) {
@@ -126,10 +128,15 @@ export class FolderStore implements Store {
   }
 
   async read(key: string, offset: number, length: number): Promise<Buffer> {
+    const path = this.#path(key);
     try {
-      return readRange(this.#path(key), offset, length, key);
+      if (this.#reading?.path !== path) {
+        this.close();
+        this.#reading = { path, fd: openSync(path, 'r') };
+      }
+      return readRange(this.#reading.fd, offset, length, key);
     } catch (error) {
-      if (!['ENOENT', 'ENOTDIR'].includes(errno(error) ?? '')) throw error;
+      if (!['ENOENT', 'ENOTDIR'].includes(errno(error) ?? '')) throw named(path, error);
       if (!exists(this.name)) throw new Failure(`${this.name}: no such folder`);
       // The store is well, this one file is not: a fault of the item, after which others are read.
       throw new Malformed(`${key}: not in the store`);
@@ -159,7 +166,10 @@ export class FolderStore implements Store {
     return join(this.name, key);
   }
 
-  close(): void {}
+  close(): void {
+    if (this.#reading) closeSync(this.#reading.fd);
+    this.#reading = undefined;
+  }
 }
 
 /** A part is empty, or leads upward. */
