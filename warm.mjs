@@ -1,6 +1,6 @@
 // Runs each verb once, the main job on a few posts, and has bin/cannery keep what V8 made of it: a start takes a tenth less.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -15,6 +15,7 @@ const JOB = `
 
 /** @param verbs that were built */
 export function warm(verbs) {
+  if (!existsSync('fixtures/spool')) return;
   const folder = mkdtempSync(join(tmpdir(), 'cannery-warm-'));
   const root = resolve('.');
   const env = { ...process.env, CANNERY_KEEP_CODE: '1', ROOT: root, PATH: `${join(root, 'bin')}:${process.env.PATH}` };

@@ -1,4 +1,5 @@
-import { realpathSync, statSync } from 'node:fs';
+import { realpathSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { Crew, usualThreads } from '../edge/crew.ts';
 import { type Lock, lockSpool } from '../edge/lock.ts';
 import { Outgoing } from '../edge/outgoing.ts';
@@ -41,8 +42,9 @@ export default verb({
       throw new UsageError('--compress-program has a level of its own: leave --fast and --level out');
     if (!rows && !options.end) throw new UsageError('--no-end goes with --rows');
     const outgoing = new Outgoing(to);
-    const program = compressProgram === undefined ? undefined : programOf(compressProgram);
-    if (program) await memberBy(program, Buffer.from('a trial, before anything is done'));
+    const words = compressProgram === undefined ? undefined : programOf(compressProgram);
+    if (words) await memberBy(words, Buffer.from('a trial, before anything is done'));
+    const program = words && { words, room: join(outgoing.folder('building'), `program.${process.pid}`) };
     const how = { ...options, ...(fast ? FAST : DENSE), ...(level > 0 && { level }), program };
     const crew = new Crew(PACKING, options.threads || usualThreads());
     const locks: Lock[] = [];
@@ -66,6 +68,7 @@ export default verb({
       }
     } finally {
       await crew.end();
+      if (program) rmSync(program.room, { recursive: true, force: true });
       for (const lock of locks) lock.release();
     }
   },

@@ -5,7 +5,7 @@ import { crc32Combine } from '../record/crc32.ts';
 import { lineHash, sha256 } from '../record/identity.ts';
 import { Gathered } from './gathered.ts';
 import { deflateTo, HEADER, type Level, MEMBER_TEXT, memberEnd, PROGRAM_TEXT, segment } from './gzip.ts';
-import { memberBy, type Program } from './program.ts';
+import { memberBy, type Program, Starter } from './program.ts';
 import { paddingOf, TarHeaders } from './tar.ts';
 
 /** One measurement on its way into a can; `origin` is the caller's own. */
@@ -74,8 +74,8 @@ export interface PressOptions {
   level: Level;
   /** Size from which a measurement is deflated alone, once for both files. */
   sharedFrom: number;
-  /** Compresses in the place of all that. */
-  program?: Program | undefined;
+  /** Compresses in the place of all that; what goes in and out has a folder. */
+  program?: { words: Program; room: string } | undefined;
 }
 
 /** These alone, as they go from thread to thread. */
@@ -89,6 +89,7 @@ export const DENSE = { level: 'dense', sharedFrom: 48 * 1024 } as const;
 export const FAST = { level: 'fast', sharedFrom: 8 * 1024 } as const;
 
 let headers: Promise<TarHeaders> | undefined;
+let starter: Starter | undefined;
 const ROOM = 1024 * 1024;
 const tar = new Gathered(ROOM);
 const jsonl = new Gathered(ROOM);
@@ -171,7 +172,9 @@ async function compressed<O>(group: Item<O>[], { level, sharedFrom, program }: P
   const lines = Buffer.concat(group.flatMap((item) => [item.line, LF]));
   const posts = Buffer.concat(framed);
   if (program) {
-    const [ofLines, ofPosts] = await Promise.all([lines, posts].map((text) => memberBy(program, text)));
+    if (starter?.room !== program.room) starter = new Starter(program.words, program.room);
+    const { filtered } = starter;
+    const [ofLines, ofPosts] = await Promise.all([lines, posts].map((text) => memberBy(program.words, text, filtered)));
     jsonl.add(ofLines!);
     tar.add(ofPosts!);
   } else {

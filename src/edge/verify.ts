@@ -76,53 +76,51 @@ class CanCheck {
   }
 
   async #check(stretch: BatchPlace[]): Promise<void> {
-    const ofTar = this.#tar.take(sum(stretch.map((batch) => batch.tar)));
-    const ofLines = this.#jsonl.take(sum(stretch.map((batch) => batch.jsonl)));
-    const tar = parts(
-      ofTar,
+    const tar = cut(
+      this.#tar,
       stretch.map((batch) => batch.tar),
     );
-    const jsonl = parts(
-      ofLines,
+    const jsonl = cut(
+      this.#jsonl,
       stretch.map((batch) => batch.jsonl),
     );
     const lines = new Text(this.#jsonl, sum(stretch.map((batch) => batch.lines)), (length) =>
-      inflateMembers(ofLines, length),
+      inflateMembers(jsonl.all, length),
     );
     const rest = new Text(this.#tar, sum(stretch.map(aroundLine)), (length) =>
-      this.#packed.inMembers ? inflateMembers(ofTar, length) : inflateSegments(aroundShared(tar, stretch), length),
+      this.#packed.inMembers
+        ? inflateMembers(tar.all, length)
+        : inflateSegments(aroundShared(tar.parts, stretch), length),
     );
     for (const [n, batch] of stretch.entries()) {
-      const text = lines.take(batch.lines);
-      const crc = crc32(text);
-      const trailer = memberEnd({ crc, length: batch.lines }).subarray(-8);
-      if (!jsonl[n]!.subarray(0, HEADER.length).equals(HEADER) || !jsonl[n]!.subarray(-8).equals(trailer))
-        this.#jsonl.fail(`no member of ${batch.lines} bytes of text`);
-      if (batch.shared) await this.#shared(batch, text.subarray(0, -1), rest, { tar: tar[n]!, jsonl: jsonl[n]! });
-      else await this.#grouped(batch, text, rest);
+      const bytes = { tar: tar.parts[n]!, jsonl: jsonl.parts[n]! };
+      if (batch.shared) await this.#shared(batch, lines.take(batch.lines), rest, bytes);
+      else await this.#grouped(batch, lines.take(batch.lines), rest, bytes);
     }
     lines.release();
     rest.release();
   }
 
+  /** Each batch must be a member by itself. */
+  #frame(member: Buffer, sum: { crc: number; length: number }): void {
+    const trailer = memberEnd(sum).subarray(-TRAILER);
+    if (!member.subarray(0, HEADER.length).equals(HEADER) || !member.subarray(-TRAILER).equals(trailer))
+      this.#jsonl.fail(`no member of ${sum.length} bytes of text`);
+  }
+
   /** A line that stands in both files in the same compressed bytes. */
-  async #shared(
-    { shared, text }: BatchPlace,
-    line: Buffer,
-    rest: Text,
-    bytes: { tar: Buffer; jsonl: Buffer },
-  ): Promise<void> {
+  async #shared({ shared, text }: BatchPlace, lines: Buffer, rest: Text, bytes: Bytes): Promise<void> {
     const { at, length, from, to } = shared!;
-    const past = HEADER.length + length;
-    const same =
-      bytes.jsonl.subarray(HEADER.length, past).equals(bytes.tar.subarray(at, at + length)) &&
-      bytes.jsonl.subarray(past, past + LINE_END.length).equals(LINE_END) &&
-      bytes.jsonl.length === past + LINE_END.length + MEMBER_END;
-    if (!same || line.length !== to - from) this.#jsonl.fail('not the line that was packed');
+    const line = lines.subarray(0, to - from);
+    const crc = crc32(line);
+    this.#frame(bytes.jsonl, { crc: crc32(LF, crc), length: line.length + LF.length });
+    const content = bytes.tar.subarray(at, at + length);
+    const compressed = bytes.jsonl.subarray(HEADER.length, -memberEnd(NOTHING).length);
+    if (!compressed.subarray(0, length).equals(content) || !compressed.subarray(length).equals(LINE_END))
+      this.#jsonl.fail('not the bytes that the tar has');
     const before = rest.take(from);
     const after = rest.take(text - to);
-    const around = { crc: crc32(after, crc32Combine(crc32(before), crc32(line), line.length)), length: text };
-    this.#sum.add(around);
+    this.#sum.add({ crc: crc32(after, crc32Combine(crc32(before), crc, line.length)), length: text });
     const { item, header } = await this.#next(before);
     const head = before.subarray(header);
     const tail = after.subarray(0, item.bytes - head.length - line.length);
@@ -130,7 +128,8 @@ class CanCheck {
   }
 
   /** Measurements that were compressed together. */
-  async #grouped(batch: BatchPlace, lines: Buffer, rest: Text): Promise<void> {
+  async #grouped(batch: BatchPlace, lines: Buffer, rest: Text, bytes: Bytes): Promise<void> {
+    this.#frame(bytes.jsonl, { crc: crc32(lines), length: lines.length });
     const text = rest.take(batch.text);
     if (!this.#packed.inMembers) {
       this.#sum.crc = crc32(text, this.#sum.crc);
@@ -177,8 +176,16 @@ class CanCheck {
   }
 }
 
-/** Of a trailer and the last block before it. */
-const MEMBER_END = memberEnd({ crc: 0, length: 0 }).length;
+const LF = Buffer.from('\n');
+/** CRC and length. */
+const TRAILER = 8;
+const NOTHING = { crc: 0, length: 0 };
+
+/** What a batch is in both files. */
+interface Bytes {
+  tar: Buffer;
+  jsonl: Buffer;
+}
 
 const sum = (lengths: number[]) => lengths.reduce((all, length) => all + length, 0);
 
@@ -193,13 +200,15 @@ function aroundShared(tar: Buffer[], stretch: BatchPlace[]): Buffer[] {
   });
 }
 
-/** Bytes cut where these lengths end. */
-function parts(all: Buffer, lengths: number[]): Buffer[] {
+/** The next bytes of a file, and the same cut where these lengths end. */
+function cut(file: ReadBack, lengths: number[]): { all: Buffer; parts: Buffer[] } {
+  const all = file.take(sum(lengths));
   let at = 0;
-  return lengths.map((length) => {
+  const parts = lengths.map((length) => {
     at += length;
     return all.subarray(at - length, at);
   });
+  return { all, parts };
 }
 
 /** Inflated text, from its beginning to its end. */

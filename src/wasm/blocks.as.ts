@@ -80,6 +80,9 @@ import { LENGTH_BASE, LENGTH_EXTRA, PRE_ORDER } from './rfc1951.as';
 /** Text from which a block ends with the next match. */
 // @ts-ignore
 @inline const BLOCK_TEXT: usize = 100000;
+/** A shorter text is told in the fixed words, for those of its own take longer to find than it, and save a few bytes. */
+// @ts-ignore
+@inline const LEAST_TEXT: u32 = 1024;
 /** Behind all that: others may have what is above. */
 // @ts-ignore
 @inline export const FREE: usize = STEPS + 8 * (MOST_STEPS + 1);
@@ -397,6 +400,13 @@ function block(end: usize): void {
   const extra = extraBits();
   fixedLengths();
   const fixed: u32 = 3 + extra + bitsOf(LIT_FREQS, LIT_LENS, LITS) + bitsOf(DIST_FREQS, DIST_LENS, DISTS);
+  const length = <u32>(end - from);
+  const stored: u32 = 8 * length + 40 * (length / 65535 + 1);
+  if (length < LEAST_TEXT) {
+    if (stored < fixed) storedBlocks(end);
+    else fixedBlock();
+    return;
+  }
   wordLengths(LIT_FREQS, LITS, 15, LIT_LENS);
   wordLengths(DIST_FREQS, DISTS, 15, DIST_LENS);
   const lits = used(LIT_LENS, LITS, FIRST_LENGTH);
@@ -410,35 +420,43 @@ function block(end: usize): void {
   const ofRuns = 2 * often(PRE_FREQS, 16) + 3 * often(PRE_FREQS, 17) + 7 * often(PRE_FREQS, 18);
   const head = 17 + 3 * pres + bitsOf(PRE_FREQS, PRE_LENS, PRES) + ofRuns;
   const own: u32 = head + extra + bitsOf(LIT_FREQS, LIT_LENS, LITS) + bitsOf(DIST_FREQS, DIST_LENS, DISTS);
-  const length = <u32>(end - from);
-  const stored: u32 = 8 * length + 40 * (length / 65535 + 1);
   if (stored < min<u32>(fixed, own)) {
     storedBlocks(end);
     return;
   }
   if (fixed <= own) {
-    fixedLengths();
-    put(2, 3);
-    write();
-  } else {
-    put(4, 3);
-    put(lits - FIRST_LENGTH, 5);
-    put(dists - 1, 5);
-    put(pres - 4, 4);
-    write();
-    for (let i: u32 = 0; i < pres; i++) {
-      put(load<u8>(PRE_LENS + load<u8>(PRE_ORDER + i)), 3);
-      write();
-    }
-    words(PRE_LENS, PRES, PRE_WORDS);
-    for (let i: u32 = 0; i < runs; i++) {
-      const run = <u32>load<u16>(RUNS + (i << 1));
-      const symbol = run & 255;
-      putWord(load<u32>(PRE_WORDS + (symbol << 2)));
-      if (symbol >= 16) put(run >> 8, symbol == 16 ? 2 : symbol == 17 ? 3 : 7);
-      write();
-    }
+    fixedBlock();
+    return;
   }
+  put(4, 3);
+  put(lits - FIRST_LENGTH, 5);
+  put(dists - 1, 5);
+  put(pres - 4, 4);
+  write();
+  for (let i: u32 = 0; i < pres; i++) {
+    put(load<u8>(PRE_LENS + load<u8>(PRE_ORDER + i)), 3);
+    write();
+  }
+  words(PRE_LENS, PRES, PRE_WORDS);
+  for (let i: u32 = 0; i < runs; i++) {
+    const run = <u32>load<u16>(RUNS + (i << 1));
+    const symbol = run & 255;
+    putWord(load<u32>(PRE_WORDS + (symbol << 2)));
+    if (symbol >= 16) put(run >> 8, symbol == 16 ? 2 : symbol == 17 ? 3 : 7);
+    write();
+  }
+  writeWords();
+}
+
+function fixedBlock(): void {
+  fixedLengths();
+  put(2, 3);
+  write();
+  writeWords();
+}
+
+/** What was gathered, in words of the lengths that were found. */
+function writeWords(): void {
   words(LIT_LENS, LITS, LIT_WORDS);
   words(DIST_LENS, DISTS, DIST_WORDS);
   for (let rest: u32 = 0; rest < 256; rest++) {

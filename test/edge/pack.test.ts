@@ -95,7 +95,8 @@ async function smallCan(t: Test, program?: Program): Promise<BuiltCan<null>> {
     const facts = { uid: null, report_id: `r${n}`, input: '', unreadable: false, origin: null };
     return { member: `2024020110_IT_ndt/${n}.post`, mtime: 1.7e12, post, line, within, ...facts };
   });
-  const pressed = { group: 'g', ...(await press(items, { ...DENSE, maxBytes: 1e6, program })), last: true };
+  const by = program && { words: program, room: join(building, 'program') };
+  const pressed = { group: 'g', ...(await press(items, { ...DENSE, maxBytes: 1e6, program: by })), last: true };
   async function* source() {
     yield pressed;
   }

@@ -15,8 +15,8 @@ export const MUTANTS = {
   'posts are removed before their can is ready': [
     [
       'edge/hourcans.ts',
-      'this.#outgoing.useName(parseHourFolder(folder)!.hour, built.can);',
-      'this.#removePosts(folder, built.items.map((item) => item.origin)); this.#outgoing.useName(parseHourFolder(folder)!.hour, built.can);',
+      'this.#outgoing.useName(parseHourFolder(folder)!.hour, can);',
+      'this.#removePosts(folder, built.items.map((item) => item.origin)); this.#outgoing.useName(parseHourFolder(folder)!.hour, can);',
     ],
   ],
   'counters begin again': [['edge/outgoing.ts', KEEPS_NAMES, '']],
@@ -38,7 +38,7 @@ export const MUTANTS = {
   ],
   'posts of a can that was ready are not looked for': [['edge/hourcans.ts', 'this.#finishPosts(manifest);', '']],
   'a can is sent before it is in the store': [
-    ['edge/sender.ts', 'const rotten =', "if (state === 'ready') folder.move('sent');\n  const rotten ="],
+    ['edge/sender.ts', 'const found =', "if (state === 'ready') folder.move('sent');\n  const found ="],
     ['edge/sender.ts', "folder.move('sent');\n    folder.outgoing.noteUpload();", ''],
   ],
   'the store is not fsynced': [['edge/store-folder.ts', 'await sync(temporary);', '']],
@@ -63,7 +63,7 @@ export function build(t: Test, mutant: Mutant): string {
 /** Builds a program whose sources are changed. @returns its folder */
 export function buildChanged(t: Test, name: string, changes: readonly Change[]): string {
   const program = folder(t);
-  for (const part of ['bin', 'src', 'build.mjs', 'wasm.mjs', 'package.json'])
+  for (const part of ['bin', 'src', 'build.mjs', 'warm.mjs', 'wasm.mjs', 'package.json'])
     cpSync(join(ROOT, part), join(program, part), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(program, 'node_modules'));
   for (const [file, passage, other] of changes) {
