@@ -6,6 +6,7 @@ import { lineHash, sha256 } from '../record/identity.ts';
 import { Gathered } from './gathered.ts';
 import { deflateTo, HEADER, type Level, MEMBER_TEXT, memberEnd, PROGRAM_TEXT, segment } from './gzip.ts';
 import { memberBy, type Program, Starter } from './program.ts';
+import { release } from './release.ts';
 import { paddingOf, TarHeaders } from './tar.ts';
 
 /** One measurement on its way into a can; `origin` is the caller's own. */
@@ -177,13 +178,16 @@ async function compressed<O>(group: Item<O>[], { level, sharedFrom, program }: P
     const [ofLines, ofPosts] = await Promise.all([lines, posts].map((text) => memberBy(program.words, text, filtered)));
     jsonl.add(ofLines!);
     tar.add(ofPosts!);
+    release(ofLines!, ofPosts!);
   } else {
     jsonl.add(HEADER);
     deflateTo(jsonl, lines, level);
     jsonl.add(memberEnd({ crc: crc32(lines), length: lines.length }));
     deflateTo(tar, posts, level);
   }
-  return { lines: lines.length, text: posts.length, crc: crc32(posts), shared: null };
+  const texts = { lines: lines.length, text: posts.length, crc: crc32(posts), shared: null };
+  release(lines, posts);
+  return texts;
 }
 
 /** Deflates a line once for both files. @param before what the tar has around it */

@@ -12,6 +12,7 @@ import { crc32 } from 'node:zlib';
 import { describe, UsageError } from '../stream/errors.ts';
 import { HEADER, memberEnd } from './gzip.ts';
 import { ByteReader, readHeader } from './members.ts';
+import { release } from './release.ts';
 
 /** Words of the command; no shell reads them. */
 export type Program = readonly [string, ...string[]];
@@ -46,7 +47,9 @@ export async function memberBy(
   // Which is also what several members look like.
   if (!gzip.subarray(-trailer.length).equals(trailer))
     fail('gives something else than one gzip member of the text that it was given');
-  return Buffer.concat([HEADER, gzip.subarray(reader.position)]);
+  const member = Buffer.concat([HEADER, gzip.subarray(reader.position)]);
+  release(gzip);
+  return member;
 }
 
 function filtered(program: Program, input: Uint8Array): Promise<Buffer> {
