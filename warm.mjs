@@ -26,7 +26,7 @@ export function warm(verbs) {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
   try {
-    for (const verb of verbs) run(`cannery ${verb} --help`);
+    for (const verb of verbs.filter((name) => !JOB.includes(`cannery ${name} `))) run(`cannery ${verb} --help`);
     run(JOB);
   } catch (error) {
     console.warn(`what V8 makes of the verbs is not kept: ${error.message}`); // they run without it

@@ -68,7 +68,6 @@ for (let made = 0; made < rows; made += perCan) {
     name: can + ext,
     bytes: 1,
     sha256,
-    md5: sha256.slice(0, 32),
     s3path: key + ext,
   }));
   const manifest = {

@@ -3,8 +3,8 @@
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { crc32Combine } from '../record/crc32.ts';
-import { deflated, deflateInto, type Strength } from './deflater.ts';
-import type { Gathered } from './gathered.ts';
+import { deflateInto, type Strength } from './deflater.ts';
+import { Gathered } from './gathered.ts';
 
 /** No name, no time, unknown system: the same input gives the same bytes on every machine. */
 export const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
@@ -28,8 +28,9 @@ export type Level = Strength | number;
 
 /** Deflates with an empty window and ends on a byte. */
 export function segment(text: Uint8Array, level: Level): Segment {
-  const bytes = typeof level === 'number' ? zlibbed(text, level) : deflated(text, level);
-  return { deflated: bytes, crc: zlib.crc32(text as Buffer), length: text.length };
+  const gathered = new Gathered(text.length + 1024);
+  deflateTo(gathered, text, level);
+  return { deflated: gathered.taken(), crc: zlib.crc32(text as Buffer), length: text.length };
 }
 
 /** Gathers the deflated bytes of a segment. */
@@ -54,14 +55,24 @@ export class Sum {
     this.crc = crc32Combine(this.crc, crc, length);
     this.length += length;
   }
+
+  addText(text: Buffer): void {
+    this.crc = zlib.crc32(text, this.crc);
+    this.length += text.length;
+  }
 }
 
 /** A final, empty deflate block. */
 const LAST_BLOCK = Buffer.from([0x03, 0x00]);
 
-/** What ends a member: the last block, and the trailer. */
+/** Of a member's end: CRC and length. */
+export const TRAILER = 8;
+/** The last block, and the trailer. */
+export const MEMBER_END = LAST_BLOCK.length + TRAILER;
+
+/** What ends a member. */
 export function memberEnd({ crc, length }: Pick<Segment, 'crc' | 'length'>): Buffer {
-  const end = Buffer.alloc(LAST_BLOCK.length + 8);
+  const end = Buffer.alloc(MEMBER_END);
   LAST_BLOCK.copy(end);
   end.writeUInt32LE(crc, LAST_BLOCK.length);
   end.writeUInt32LE(length % 2 ** 32, LAST_BLOCK.length + 4);

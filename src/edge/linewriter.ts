@@ -44,6 +44,11 @@ class Rows {
   }
 }
 
+/** Members on their way: can, first line, offset, length. */
+export function membersInto(sql: (text: string) => Database.Statement): Rows {
+  return new Rows(sql, 'member', '(?, ?, ?, ?)');
+}
+
 export class LineWriter {
   readonly #lines: Rows;
   readonly #members: Rows;
@@ -59,7 +64,7 @@ export class LineWriter {
     { can, name, reports }: { can: number; name: CanName | undefined; reports: ReportIds },
   ) {
     this.#lines = new Rows(sql, 'line', '(?, ?, ?, ?, unhex(?), ?, unhex(?), ?)');
-    this.#members = new Rows(sql, 'member', '(?, ?, ?, ?)');
+    this.#members = membersInto(sql);
     this.#can = can;
     this.#reports = reports;
     this.#split = uidSplitter(name);

@@ -87,6 +87,13 @@ function rowText<O>(items: PackedItem<O>[]): number {
   return items.reduce((sum, { report_id, input }) => sum + 200 + report_id.length + input.length, 0);
 }
 
+/** What ends a postcan. @param sum of its text so far, to which that of the end is added */
+export function endOfTar(sum: Sum, inMembers: boolean): Buffer {
+  const end = segment(TAR_END, 9);
+  sum.add(end);
+  return inMembers ? memberOf(end) : Buffer.concat([end.deflated, memberEnd(sum)]);
+}
+
 /** A file being written. */
 class NewFile {
   bytes = 0;
@@ -203,9 +210,7 @@ class CanWriter<O> {
   /** Closes both files. */
   async finish(): Promise<BuiltCan<O>> {
     try {
-      const end = segment(TAR_END, 9);
-      this.#sum.add(end);
-      await this.#tar.write(this.#inMembers ? memberOf(end) : Buffer.concat([end.deflated, memberEnd(this.#sum)]));
+      await this.#tar.write(endOfTar(this.#sum, this.#inMembers));
       const files = await Promise.all([this.#tar.finish(), this.#jsonl.finish()]);
       const content = { rows: this.#rows, items: this.#items, batches: this.#batches, inMembers: this.#inMembers };
       return { can: this.#name, group: this.group, dir: this.#dir, files, ...content };

@@ -1,13 +1,12 @@
 // Measurements into the compressed pieces of a can. A large one is deflated once and its bytes stand in both files;
 // small ones are deflated in groups. What comes of it depends on the measurements alone.
 import { crc32 } from 'node:zlib';
-import { crc32Combine } from '../record/crc32.ts';
 import { lineHash, sha256 } from '../record/identity.ts';
 import { Gathered } from './gathered.ts';
-import { deflateTo, HEADER, type Level, MEMBER_TEXT, memberEnd, PROGRAM_TEXT, segment } from './gzip.ts';
+import { deflateTo, HEADER, type Level, MEMBER_TEXT, memberEnd, PROGRAM_TEXT, Sum, segment } from './gzip.ts';
 import { memberBy, type Program, Starter } from './program.ts';
 import { release } from './release.ts';
-import { paddingOf, TarHeaders } from './tar.ts';
+import { paddingOf, tarHeader } from './tar.ts';
 
 /** One measurement on its way into a can; `origin` is the caller's own. */
 export interface Item<O> {
@@ -89,7 +88,6 @@ export function pressOptions({ maxBytes, level, sharedFrom, program }: PressOpti
 export const DENSE = { level: 'dense', sharedFrom: 48 * 1024 } as const;
 export const FAST = { level: 'fast', sharedFrom: 8 * 1024 } as const;
 
-let headers: Promise<TarHeaders> | undefined;
 let starter: Starter | undefined;
 const ROOM = 1024 * 1024;
 const tar = new Gathered(ROOM);
@@ -157,13 +155,9 @@ async function compress<O>(group: Item<O>[], options: PressOptions): Promise<Bat
 type Texts = Pick<Batch<unknown>, 'lines' | 'text' | 'crc' | 'shared'>;
 
 async function compressed<O>(group: Item<O>[], { level, sharedFrom, program }: PressOptions): Promise<Texts> {
-  headers ??= TarHeaders.make();
-  const usual = await headers;
   const framed: Buffer[] = [];
-  for (const { member: name, post, mtime } of group) {
-    const header = usual.of({ name, bytes: post.length, mtime });
-    framed.push(header instanceof Buffer ? header : await header, post, paddingOf(post.length));
-  }
+  for (const { member: name, post, mtime } of group)
+    framed.push(await tarHeader({ name, bytes: post.length, mtime }), post, paddingOf(post.length));
   const [{ post, line, within }] = group as [Item<O>];
   if (!program && group.length === 1 && within && line.length >= sharedFrom) {
     const before = Buffer.concat([framed[0]!, post.subarray(0, within.start)]);
@@ -203,12 +197,12 @@ function share(before: Buffer, line: Buffer, after: Buffer, level: Level): Texts
   jsonl.add(LINE_END);
   jsonl.add(memberEnd({ crc: crc32(LF, crc), length: line.length + 1 }));
   deflateTo(tar, after, level);
-  const to = before.length + line.length;
-  return {
-    ...{ lines: line.length + 1, text: to + after.length },
-    crc: crc32(after, crc32Combine(crc32(before), crc, line.length)),
-    shared: { at: from - start, length, from: before.length, to },
-  };
+  const sum = new Sum();
+  sum.addText(before);
+  sum.add({ crc, length: line.length });
+  sum.addText(after);
+  const shared = { at: from - start, length, from: before.length, to: before.length + line.length };
+  return { lines: line.length + 1, text: sum.length, crc: sum.crc, shared };
 }
 
 function packed<O>(item: Item<O>): PackedItem<O> {

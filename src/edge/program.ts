@@ -10,7 +10,7 @@ import { Readable } from 'node:stream';
 import { threadId } from 'node:worker_threads';
 import { crc32 } from 'node:zlib';
 import { describe, UsageError } from '../stream/errors.ts';
-import { HEADER, memberEnd } from './gzip.ts';
+import { HEADER, memberEnd, TRAILER } from './gzip.ts';
 import { ByteReader, readHeader } from './members.ts';
 import { release } from './release.ts';
 
@@ -42,7 +42,7 @@ export async function memberBy(
   };
   const reader = new ByteReader(Readable.from([gzip]));
   await readHeader(reader).catch((error) => fail(describe(error)));
-  const trailer = memberEnd({ crc: crc32(text), length: text.length }).subarray(-8);
+  const trailer = memberEnd({ crc: crc32(text), length: text.length }).subarray(-TRAILER);
   if (gzip.length < reader.position + trailer.length) fail('gives gzip that is cut short');
   // Which is also what several members look like.
   if (!gzip.subarray(-trailer.length).equals(trailer))

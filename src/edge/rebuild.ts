@@ -8,7 +8,7 @@ import { describe, errno, Failure } from '../stream/errors.ts';
 import type { RowSink } from './canread.ts';
 import { exists, fsyncFolder, unlinkIfThere } from './files.ts';
 import { createTables, type MemberPlace } from './index-db.ts';
-import { LINES, type LineRow, LineWriter } from './linewriter.ts';
+import { LINES, type LineRow, LineWriter, membersInto } from './linewriter.ts';
 import { ReportIds } from './reportids.ts';
 import { statementsOf } from './statements.ts';
 import { isAlive } from './store-folder.ts';
@@ -169,9 +169,10 @@ export class NewCan implements RowSink {
     this.#do((sql) => {
       this.#lines.flush();
       sql(`UPDATE can SET ${set} WHERE id = ?`).run(...names.map((name) => facts[name]), this.#id);
-      const member = sql('INSERT INTO member VALUES (?, ?, ?, ?)');
+      const rows = membersInto(sql);
       for (const { first_line, offset, length } of facts.superseded ? [] : members)
-        member.run(this.#id, first_line, offset, length);
+        rows.add(this.#id, first_line, offset, length);
+      rows.flush();
     });
   }
 }

@@ -4,7 +4,7 @@ import type Database from 'better-sqlite3';
 import { parseKey } from '../record/names.ts';
 import type { RowSink } from './canread.ts';
 import type { MemberPlace } from './index-db.ts';
-import { LINES, type LineRow, uidSplitter } from './linewriter.ts';
+import { LINES, type LineRow, membersInto, uidSplitter } from './linewriter.ts';
 import { statementsOf } from './statements.ts';
 
 /** Rows that are put into the table at once. */
@@ -70,8 +70,9 @@ export class StagedCan implements RowSink {
     const range = [can * LINES, (can + 1) * LINES];
     this.#sql('DELETE FROM line WHERE id >= ? AND id < ?').run(...range);
     this.#sql('DELETE FROM member WHERE can = ?').run(can);
-    const member = this.#sql('INSERT INTO member VALUES (?, ?, ?, ?)');
-    for (const { first_line, offset, length } of members) member.run(can, first_line, offset, length);
+    const rows = membersInto(this.#sql);
+    for (const { first_line, offset, length } of members) rows.add(can, first_line, offset, length);
+    rows.flush();
     this.#sql(
       'INSERT OR IGNORE INTO report (report_id) SELECT DISTINCT report_id FROM temp.staged WHERE report_id IS NOT NULL',
     ).run();

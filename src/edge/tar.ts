@@ -30,38 +30,28 @@ const SIZE_AT = 124;
 const TIME_AT = 136;
 const SUM_AT = 148;
 
+let first: Promise<Buffer> | undefined;
+
 /**
- * Makes headers of members. Owner and mode are fixed, and the time is the caller's, so that the same posts give the same bytes.
- * tar-stream gives its headers in front of bodies alone, through a stream: of those that are one block, it makes the first,
- * and in the others name, size and time are put into that one's place.
+ * The header of a member, in whole blocks. Owner and mode are fixed, and the time is the caller's, so that the same posts give the
+ * same bytes. tar-stream gives its headers in front of bodies alone, through a stream: of those that are one block, it makes
+ * the first, and in the others name, size and time are put into that one's place.
  */
-export class TarHeaders {
-  readonly #first: Buffer;
-
-  private constructor(first: Buffer) {
-    this.#first = first;
-  }
-
-  static async make(): Promise<TarHeaders> {
-    return new TarHeaders(await streamedHeader({ name: 'x', bytes: 1, mtime: 0 }));
-  }
-
-  /** Whole blocks. */
-  of(told: Told): Buffer | Promise<Buffer> {
-    const { name, bytes, mtime } = told;
-    const octal = bytes.toString(8);
-    // A name that is longer, or not ASCII, takes more than its place.
-    if (!USUAL_NAME.test(name) || name.length > LONGEST_NAME || octal.length > 11) return streamedHeader(told);
-    const header = Buffer.from(this.#first);
-    header.write(name, 0, 'latin1');
-    header.write(octal.padStart(11, '0'), SIZE_AT, 'latin1');
-    header.write(tarSeconds(mtime).toString(8).padStart(11, '0'), TIME_AT, 'latin1');
-    header.fill(' ', SUM_AT, SUM_AT + 8);
-    let sum = 0;
-    for (let at = 0; at < BLOCK; at++) sum += header[at]!;
-    header.write(`${sum.toString(8).padStart(6, '0')} \0`, SUM_AT, 'latin1');
-    return header;
-  }
+export async function tarHeader(told: Told): Promise<Buffer> {
+  const { name, bytes, mtime } = told;
+  const octal = bytes.toString(8);
+  // A name that is longer, or not ASCII, takes more than its place.
+  if (!USUAL_NAME.test(name) || name.length > LONGEST_NAME || octal.length > 11) return streamedHeader(told);
+  first ??= streamedHeader({ name: 'x', bytes: 1, mtime: 0 });
+  const header = Buffer.from(await first);
+  header.write(name, 0, 'latin1');
+  header.write(octal.padStart(11, '0'), SIZE_AT, 'latin1');
+  header.write(tarSeconds(mtime).toString(8).padStart(11, '0'), TIME_AT, 'latin1');
+  header.fill(' ', SUM_AT, SUM_AT + 8);
+  let sum = 0;
+  for (let at = 0; at < BLOCK; at++) sum += header[at]!;
+  header.write(`${sum.toString(8).padStart(6, '0')} \0`, SUM_AT, 'latin1');
+  return header;
 }
 
 const USUAL_NAME = /^[\x21-\x7e]+$/;

@@ -3,7 +3,7 @@
 import zlib from 'node:zlib';
 import { readWithin, type Scanner, TEXT } from '../record/json.ts';
 import code from '../wasm/lines.wasm';
-import { HEADER } from './gzip.ts';
+import { HEADER, TRAILER } from './gzip.ts';
 
 interface Inflater extends Scanner {
   prepare(): void;
@@ -20,8 +20,6 @@ interface Inflater extends Scanner {
 const PAGE = 65536;
 /** Bytes behind input and text that may be read or written to. */
 const SLACK = 1024;
-/** CRC and length. */
-const TRAILER = 8;
 /** Text that is inflated before it is looked at. */
 const STRETCH = 24 * 1024;
 

@@ -3,14 +3,13 @@ import { createHash, type Hash } from 'node:crypto';
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { crc32Combine } from '../record/crc32.ts';
 import { lineHash } from '../record/identity.ts';
 import { named, readFully } from './files.ts';
-import { HEADER, inflateMembers, inflateSegments, memberEnd, memberOf, Sum, segment } from './gzip.ts';
-import type { BatchPlace, BuiltCan } from './pack.ts';
+import { HEADER, inflateMembers, inflateSegments, MEMBER_END, memberEnd, Sum, TRAILER } from './gzip.ts';
+import { type BatchPlace, type BuiltCan, endOfTar } from './pack.ts';
 import { LINE_END, type PackedItem } from './press.ts';
 import { release, releaseAround } from './release.ts';
-import { paddingOf, TAR_END, TarHeaders } from './tar.ts';
+import { paddingOf, tarHeader } from './tar.ts';
 
 /** What a can in `building/` must hold. */
 export interface Expected extends Pick<BuiltCan<unknown>, 'dir' | 'files' | 'batches' | 'inMembers'> {
@@ -32,7 +31,7 @@ const STRETCH = 1024 * 1024;
 export async function verifyCan({ dir, files, ...packed }: Expected): Promise<string[]> {
   const both = files.map(({ name, bytes }) => new ReadBack(join(dir, name), bytes)) as [ReadBack, ReadBack];
   try {
-    await new CanCheck(both, packed, await TarHeaders.make()).run();
+    await new CanCheck(both, packed).run();
     return both.map((file) => file.finish());
   } finally {
     for (const file of both) file.close();
@@ -43,17 +42,15 @@ class CanCheck {
   readonly #tar: ReadBack;
   readonly #jsonl: ReadBack;
   readonly #packed: Packed;
-  readonly #headers: TarHeaders;
   /** Of the tar's text. */
   readonly #sum = new Sum();
   /** Items that were seen. */
   #seen = 0;
 
-  constructor([tar, jsonl]: [ReadBack, ReadBack], packed: Packed, headers: TarHeaders) {
+  constructor([tar, jsonl]: [ReadBack, ReadBack], packed: Packed) {
     this.#tar = tar;
     this.#jsonl = jsonl;
     this.#packed = packed;
-    this.#headers = headers;
   }
 
   async run(): Promise<void> {
@@ -69,9 +66,7 @@ class CanCheck {
       await this.#check(stretch);
     }
     if (this.#seen !== items.length) tar.fail(`${this.#seen} members, but ${items.length} posts`);
-    const end = segment(TAR_END, 9);
-    this.#sum.add(end);
-    const last = inMembers ? memberOf(end) : Buffer.concat([end.deflated, memberEnd(this.#sum)]);
+    const last = endOfTar(this.#sum, inMembers);
     if (!tar.take(last.length).equals(last)) tar.fail('another end, or another sum than that of its text');
   }
 
@@ -115,12 +110,14 @@ class CanCheck {
     const crc = crc32(line);
     this.#frame(bytes.jsonl, { crc: crc32(LF, crc), length: line.length + LF.length });
     const content = bytes.tar.subarray(at, at + length);
-    const compressed = bytes.jsonl.subarray(HEADER.length, -memberEnd(NOTHING).length);
+    const compressed = bytes.jsonl.subarray(HEADER.length, -MEMBER_END);
     if (!compressed.subarray(0, length).equals(content) || !compressed.subarray(length).equals(LINE_END))
       this.#jsonl.fail('not the bytes that the tar has');
     const before = rest.take(from);
     const after = rest.take(text - to);
-    this.#sum.add({ crc: crc32(after, crc32Combine(crc32(before), crc, line.length)), length: text });
+    this.#sum.addText(before);
+    this.#sum.add({ crc, length: line.length });
+    this.#sum.addText(after);
     const { item, header } = await this.#next(before);
     const head = before.subarray(header);
     const tail = after.subarray(0, item.bytes - head.length - line.length);
@@ -131,10 +128,7 @@ class CanCheck {
   async #grouped(batch: BatchPlace, lines: Buffer, rest: Text, bytes: Bytes): Promise<void> {
     this.#frame(bytes.jsonl, { crc: crc32(lines), length: lines.length });
     const text = rest.take(batch.text);
-    if (!this.#packed.inMembers) {
-      this.#sum.crc = crc32(text, this.#sum.crc);
-      this.#sum.length += text.length;
-    }
+    if (!this.#packed.inMembers) this.#sum.addText(text);
     let at = 0;
     let start = 0;
     for (let n = 0; n < batch.items; n++) {
@@ -157,8 +151,7 @@ class CanCheck {
     const item = this.#packed.items[this.#seen++];
     if (!item) return this.#tar.fail(`more members than ${this.#packed.items.length} posts`);
     const { member: name, bytes, mtime } = item;
-    const own = this.#headers.of({ name, bytes, mtime });
-    const header = own instanceof Buffer ? own : await own;
+    const header = await tarHeader({ name, bytes, mtime });
     if (!text.subarray(0, header.length).equals(header))
       this.#tar.fail(`member ${this.#seen} has not the header of ${name}`);
     return { item, header: header.length };
@@ -177,9 +170,6 @@ class CanCheck {
 }
 
 const LF = Buffer.from('\n');
-/** CRC and length. */
-const TRAILER = 8;
-const NOTHING = { crc: 0, length: 0 };
 
 /** What a batch is in both files. */
 interface Bytes {
@@ -271,7 +261,6 @@ class ReadBack {
 
   /** @throws Error where there are more or fewer bytes than were written */
   finish(): string {
-    release(this.#room);
     const size = this.#fd === undefined ? 0 : fstatSync(this.#fd).size;
     if (size !== this.#bytes || this.#at !== this.#bytes) this.fail(`${size} bytes, but ${this.#bytes} were written`);
     return this.#hash.digest('hex');
@@ -279,5 +268,6 @@ class ReadBack {
 
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
+    release(this.#room);
   }
 }

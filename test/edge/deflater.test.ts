@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import zlib from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
-import { deflated, type Strength } from '../../src/edge/deflater.ts';
+import type { Strength } from '../../src/edge/deflater.ts';
 import { inflateSegments, memberOf, segment } from '../../src/edge/gzip.ts';
 import { TextRoom } from '../../src/edge/textroom.ts';
 import { chance } from '../faults/place.ts';
@@ -12,6 +12,8 @@ import { text } from './texts.ts';
 const STRENGTHS: Strength[] = ['dense', 'fast'];
 const strength = fc.constantFrom(...STRENGTHS);
 const MB = 1024 * 1024;
+
+const deflated = (plain: Uint8Array, strength: Strength) => Buffer.from(segment(plain, strength).deflated);
 
 /** What zlib makes of it, which must take all, and another segment behind it. */
 function back(plain: Uint8Array, bytes: Buffer): boolean {

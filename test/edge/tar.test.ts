@@ -3,7 +3,7 @@ import { buffer } from 'node:stream/consumers';
 import fc from 'fast-check';
 import t from 'tap';
 import { pack } from 'tar-stream';
-import { paddingOf, TAR_END, TarHeaders, tarMembers } from '../../src/edge/tar.ts';
+import { paddingOf, TAR_END, tarHeader, tarMembers } from '../../src/edge/tar.ts';
 
 /** A whole tar of one member. */
 async function whole(name: string, body: Buffer, seconds: number): Promise<Buffer> {
@@ -21,14 +21,13 @@ const name = fc.oneof(
 );
 
 t.test('the same bytes as tar-stream, for any name', async (t) => {
-  const headers = await TarHeaders.make();
   let long = 0;
   await fc.assert(
     fc.asyncProperty(name, fc.integer({ min: 1, max: 3000 }), fc.nat(2 ** 31 - 1), async (name, bytes, seconds) => {
       const body = Buffer.alloc(bytes, 'x');
-      const header = headers.of({ name, bytes, mtime: seconds * 1000 + 999 });
-      if (header instanceof Promise) long++;
-      const own = Buffer.concat([await header, body, paddingOf(bytes), TAR_END]);
+      const header = await tarHeader({ name, bytes, mtime: seconds * 1000 + 999 });
+      if (header.length > 512) long++;
+      const own = Buffer.concat([header, body, paddingOf(bytes), TAR_END]);
       return own.equals(await whole(name, body, seconds));
     }),
     { numRuns: 500 },
@@ -37,22 +36,20 @@ t.test('the same bytes as tar-stream, for any name', async (t) => {
 });
 
 t.test('forged times become the nearest that can be written', async (t) => {
-  const headers = await TarHeaders.make();
   for (const [mtime, seconds] of [
     [-1e12, 0],
     [1e15, 2 ** 31 - 1],
   ] as const) {
-    const header = await headers.of({ name: 'a', bytes: 1, mtime });
+    const header = await tarHeader({ name: 'a', bytes: 1, mtime });
     t.ok(header.equals((await whole('a', Buffer.of(1), seconds)).subarray(0, 512)));
   }
 });
 
 t.test('what a reader of tar sees', async (t) => {
-  const headers = await TarHeaders.make();
   const names = ['2024020110_IT_ndt/a.post', `${'f'.repeat(80)}/${'n'.repeat(90)}.post`, 'x'.repeat(250)];
   const bytes: Buffer[] = [];
   for (const [n, name] of names.entries())
-    bytes.push(await headers.of({ name, bytes: n + 1, mtime: 1.7e12 }), Buffer.alloc(n + 1, 'b'), paddingOf(n + 1));
+    bytes.push(await tarHeader({ name, bytes: n + 1, mtime: 1.7e12 }), Buffer.alloc(n + 1, 'b'), paddingOf(n + 1));
   async function* source() {
     yield Buffer.concat([...bytes, TAR_END]);
   }
