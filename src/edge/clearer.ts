@@ -11,8 +11,11 @@ import type { CanFolder } from './outgoing.ts';
 export async function clearCan(folder: CanFolder): Promise<'cleared' | { refused: string }> {
   if (folder.state !== 'indexed') return { refused: `${folder.state}, not indexed: only indexed cans are cleared` };
   const { spool, posts } = folder.manifest();
+  const areThere = new Map<string, boolean>();
   for (const { file, bytes, sha256: digest } of spool === undefined ? [] : posts) {
-    if (!lstatOf(join(spool!, dirname(file)))?.isDirectory()) continue; // gone, or a link
+    const hour = dirname(file);
+    if (!areThere.has(hour)) areThere.set(hour, lstatOf(join(spool!, hour))?.isDirectory() === true);
+    if (!areThere.get(hour)) continue; // gone, or a link
     const path = join(spool!, file);
     const stat = lstatOf(path);
     if (!stat?.isFile() || stat.size !== bytes || sha256(await readFile(path)) !== digest) continue;

@@ -3,9 +3,11 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants,
+  fchmodSync,
   fstatSync,
   fsync,
   fsyncSync,
+  futimesSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -18,8 +20,8 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describeAt, errno, Failure, Malformed } from '../stream/errors.ts';
 
@@ -82,7 +84,7 @@ export function writeFileDurably(path: string, content: string | Uint8Array): vo
   const bytes = typeof content === 'string' ? Buffer.from(content) : content;
   const fd = openSync(path, 'wx', 0o644);
   try {
-    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+    writeWhole(fd, bytes);
     fsyncSync(fd);
   } catch (error) {
     throw named(path, error);
@@ -247,45 +249,67 @@ export interface FileDigest {
   mode: number;
 }
 
-const PIECE = 1024 * 1024;
-
 /**
  * Reads a regular file of any length from end to end, following no link.
  * @param each is given every piece, which is used again after it
  * @throws Malformed for a link, a folder or a file that changed meanwhile; errno errors
  */
 export async function digestRegularFile(path: string, each?: (piece: Buffer) => Promise<unknown>): Promise<FileDigest> {
-  const handle = await open(path, NO_LINKS).catch(notRegular);
+  const fd = openRegular(path);
   try {
-    const before = await handle.stat({ bigint: true });
+    const before = fstatSync(fd, { bigint: true });
     if (!before.isFile()) throw new Malformed('not a regular file');
     const hash = createHash('sha256');
-    const bytes = await eachPiece(handle, Number(before.size), (piece) => {
+    const bytes = await eachPiece(fd, path, Number(before.size), (piece) => {
       hash.update(piece);
       return each?.(piece);
     });
-    const after = await handle.stat({ bigint: true });
+    const after = fstatSync(fd, { bigint: true });
     if (BigInt(bytes) !== before.size || after.size !== before.size || after.mtimeNs !== before.mtimeNs)
       throw new Malformed('changed while it was read');
     const { dev, ino, size, mtimeNs } = before;
     const mode = Number(before.mode) & 0o777;
     return { bytes, sha256: hash.digest('hex'), identity: { dev, ino, size, mtimeNs }, mode };
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }
 
-/** Hands over the pieces of a file, all in one buffer. @returns bytes read: of a file that grows, more than `size` */
-async function eachPiece(handle: FileHandle, size: number, take: (piece: Buffer) => unknown): Promise<number> {
-  const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(PIECE, size)));
-  let bytes = 0;
-  while (bytes <= size) {
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, bytes);
-    if (bytesRead === 0) break;
-    await take(buffer.subarray(0, bytesRead));
-    bytes += bytesRead;
+/** Stays in a processor's own memory from reading to hashing. */
+const PIECE = 256 * 1024;
+/** Pieces after which others have their turn. */
+const TURN = 4;
+/** Buffers that nobody uses: new memory costs as much as reading into it. */
+const spare: Buffer[] = [];
+
+/**
+ * Hands over the pieces of a file, all in one buffer. Each is read at once, since going to another thread for it takes as
+ * long as hashing it.
+ * @returns bytes read: of a file that grows, more than `size`
+ */
+async function eachPiece(fd: number, path: string, size: number, take: (piece: Buffer) => unknown): Promise<number> {
+  const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(PIECE);
+  try {
+    let bytes = 0;
+    for (let n = 1; bytes <= size; n++) {
+      const read = readAt(fd, path, buffer, bytes);
+      if (read === 0) break;
+      await take(buffer.subarray(0, read));
+      bytes += read;
+      if (n % TURN === 0) await turn();
+    }
+    return bytes;
+  } finally {
+    spare.push(buffer);
   }
-  return bytes;
+}
+
+function readAt(fd: number, path: string, buffer: Buffer, position: number): number {
+  try {
+    return readSync(fd, buffer, 0, buffer.length, position);
+  } catch (error) {
+    throw named(path, error);
+  }
 }
 
 /** In hex. */
@@ -305,19 +329,20 @@ export async function digestFile(path: string): Promise<Digests> {
 /** As `digestFile`, where nobody asks for the MD5, which takes twice the time. */
 export async function sha256OfFile(path: string, each?: (piece: Buffer) => unknown): Promise<Omit<Digests, 'md5'>> {
   const sha = createHash('sha256');
+  const bytes = await piecesOf(path, (piece) => {
+    sha.update(piece);
+    each?.(piece);
+  });
+  return { bytes, sha256: sha.digest('hex') };
+}
+
+/** The pieces of a file by a name that may be a link. @returns bytes read */
+async function piecesOf(path: string, take: (piece: Buffer) => unknown): Promise<number> {
+  const fd = openSync(path, 'r');
   try {
-    const handle = await open(path, 'r');
-    try {
-      const bytes = await eachPiece(handle, (await handle.stat()).size, (piece) => {
-        sha.update(piece);
-        each?.(piece);
-      });
-      return { bytes, sha256: sha.digest('hex') };
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    throw named(path, error);
+    return await eachPiece(fd, path, fstatSync(fd).size, take);
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -327,43 +352,44 @@ export async function sha256OfFile(path: string, each?: (piece: Buffer) => unkno
  * @throws Failure where the copy cannot be written, or is read back with other bytes
  */
 export async function copyVerified(from: string, to: string): Promise<FileDigest> {
-  const here = <T>(task: Promise<T>) => task.catch((error) => failAt(to, error));
-  const copy = await here(open(to, 'wx', 0o600));
+  const here = <T>(task: () => T): T => {
+    try {
+      return task();
+    } catch (error) {
+      return failAt(to, error);
+    }
+  };
+  const fd = here(() => openSync(to, 'wx', 0o600));
   let done = false;
   try {
-    const original = await digestRegularFile(from, (piece) => here(writeWhole(copy, piece)));
+    const original = await digestRegularFile(from, async (piece) => here(() => writeWhole(fd, piece)));
     const seconds = Number(original.identity.mtimeNs / 1000n) / 1e6;
-    await here(copy.utimes(seconds, seconds));
-    await here(copy.chmod(original.mode | 0o400)); // by a group's right alone its new owner could not read it back
-    await here(copy.sync());
-    const { sha256 } = await here(digestRegularFile(to));
+    here(() => futimesSync(fd, seconds, seconds));
+    here(() => fchmodSync(fd, original.mode | 0o400)); // by a group's right alone its new owner could not read it back
+    await fsyncSoon(fd).catch((error) => failAt(to, error));
+    const { sha256 } = await digestRegularFile(to).catch((error) => failAt(to, error));
     if (sha256 !== original.sha256) throw new Failure(`${to}: read back other bytes than were written`);
     done = true;
     return original;
   } finally {
-    await copy.close();
+    closeSync(fd);
     if (!done) unlinkIfThere(to);
   }
 }
 
 /** Copies a file to a new name, durably; who reads the copy back is sure. */
 export async function copyFile(from: string, to: string, mode: number): Promise<void> {
-  const original = await open(from, 'r');
+  const copy = openSync(to, 'wx', mode);
   try {
-    const copy = await open(to, 'wx', mode);
-    try {
-      await eachPiece(original, (await original.stat()).size, (piece) => writeWhole(copy, piece));
-      await copy.sync();
-    } finally {
-      await copy.close();
-    }
+    await piecesOf(from, (piece) => writeWhole(copy, piece));
+    await fsyncSoon(copy);
   } finally {
-    await original.close();
+    closeSync(copy);
   }
 }
 
-async function writeWhole(file: FileHandle, bytes: Buffer): Promise<void> {
-  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten;
+function writeWhole(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
 }
 
 /** An error of a path that is ours to write: every other item would meet it too. */
@@ -378,10 +404,13 @@ export function isSameFile(path: string, identity: FileIdentity): boolean {
   return now.dev === dev && now.ino === ino && now.size === size && now.mtimeNs === mtimeNs;
 }
 
+/** Bytes for which nobody looks first whether there are as many. */
+const MUCH = 1024 * 1024;
+
 /** Bytes of a range of an open file. @throws Malformed where the file ends before, under the name that it is told by */
 export function readRange(fd: number, offset: number, length: number, name: string): Buffer {
   // A damaged index may tell of more than there is memory for.
-  const size = length > PIECE ? fstatSync(fd).size : Number.POSITIVE_INFINITY;
+  const size = length > MUCH ? fstatSync(fd).size : Number.POSITIVE_INFINITY;
   const bytes = offset + length > size ? undefined : Buffer.allocUnsafe(length);
   if (bytes && readFully(fd, bytes, offset) === length) return bytes;
   throw new Malformed(`${name}: ends at byte ${fstatSync(fd).size}, before byte ${offset + length}`);

@@ -190,6 +190,7 @@ export class Outgoing {
    * @throws Failure that says what it is kept for
    */
   dedicate(wanted: Omit<Purpose, 'version'>): void {
+    if (Object.keys(this.#compare(this.purpose(), wanted)).length === 0) return; // what is set stays as it is
     makeFolder(this.path);
     const lock = tryLock(join(this.path, '.outgoing-lock'), 10_000);
     if (!lock) throw new Failure(`${this.path}: another process holds outgoing.json`);

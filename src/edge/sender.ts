@@ -3,9 +3,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { ROWS_EXT } from '../record/names.ts';
 import type { Reporter } from './commit.ts';
-import { digestFile, replaceFile, sha256OfFile } from './files.ts';
+import { replaceFile, sha256OfFile } from './files.ts';
 import { type CanFile, type CanFolder, type CanRow, canRow, type Manifest } from './outgoing.ts';
-import type { Store, StoredFile } from './store.ts';
+import type { Offer, Store } from './store.ts';
 
 export interface SendOptions {
   /** Unsanitised cans may go too. */
@@ -31,13 +31,9 @@ export async function sendCan(
     if (!existsSync(folder.file('rows.jsonl'))) return { refused: `${folder.file('rows.jsonl')}: is gone` };
     files.push(await rowsFile(folder, manifest));
   }
-  const found = await filesToSend(folder, files, store.asksForMd5);
-  if ('rotten' in found) return { refused: found.rotten };
-  for (const file of found.files) {
-    const result = await store.put(file.s3path, file);
-    report.tally(result);
-    if (result !== 'other') continue;
-    const reason = `${file.s3path}: the store has other bytes under this key`;
+  const taken = await putAll(report, store, folder, files);
+  if (taken) {
+    const reason = `${taken}: the store has other bytes under this key`;
     if (state !== 'ready') return { refused: reason }; // the rows alone: the can itself is well
     folder.move('held');
     return { refused: `${reason}; the can is held in ${folder.dir}` };
@@ -53,23 +49,31 @@ export async function sendCan(
 
 /**
  * What the local disk lost since the can was made is a fault of this can and not of the store: said before the
- * first byte goes, so that half a can is not stored, and the cans behind it go on.
+ * first byte can be seen there, so that half a can is not stored, and the cans behind it go on.
+ * @returns the key under which the store has other bytes
+ * @throws Malformed where a file is not the one that was packed
  */
-async function filesToSend(
+async function putAll(
+  report: Reporter,
+  store: Store,
   folder: CanFolder,
   files: CanFile[],
-  withMd5: boolean,
-): Promise<{ files: (StoredFile & CanFile)[] } | { rotten: string }> {
-  const found: (StoredFile & CanFile)[] = [];
-  for (const file of files) {
-    const path = folder.file(file.name);
-    if (!existsSync(path)) return { rotten: `${path}: is gone` };
-    const digests = await (withMd5 ? digestFile : sha256OfFile)(path);
-    if (digests.bytes !== file.bytes || digests.sha256 !== file.sha256)
-      return { rotten: `${path}: not the bytes that were packed` };
-    found.push({ ...file, path, ...digests });
+): Promise<string | undefined> {
+  const offers: [key: string, offer: Offer][] = [];
+  try {
+    for (const file of files) {
+      const { s3path: key } = file;
+      offers.push([key, await store.offer(key, { ...file, path: folder.file(file.name) })]);
+    }
+    for (const [key, offer] of offers) {
+      const result = await offer.accept();
+      report.tally(result);
+      if (result === 'other') return key;
+    }
+    return undefined;
+  } finally {
+    for (const [, offer] of offers) offer.drop();
   }
-  return { files: found };
 }
 
 /** The rows of the index, compressed once and kept, so that every try puts the same bytes. */

@@ -8,7 +8,7 @@ import { errno, Failure, Malformed } from '../stream/errors.ts';
 import {
   copyFile,
   exists,
-  fsyncFolder,
+  fsyncFolderSoon,
   lstatOf,
   makeFolder,
   named,
@@ -16,12 +16,20 @@ import {
   sha256OfFile,
   unlinkIfThere,
 } from './files.ts';
-import { Changed, type PutResult, type Store, type StoredFile, type StoredObject, type Taker } from './store.ts';
+import {
+  Changed,
+  type Offer,
+  type PutResult,
+  packedDigests,
+  type Store,
+  type StoredFile,
+  type StoredObject,
+  type Taker,
+} from './store.ts';
 
 /** A plain folder. A file appears under its key whole and durable, or not at all. */
 export class FolderStore implements Store {
   readonly name: string;
-  readonly asksForMd5 = false;
   #keepMode: boolean;
   /** Folders whose names were fsynced by this process. */
   #durable = new Set<string>();
@@ -40,29 +48,59 @@ export class FolderStore implements Store {
     return { store: this.name };
   }
 
+  async offer(key: string, file: StoredFile): Promise<Offer> {
+    try {
+      return await this.#copy(key, file);
+    } catch (error) {
+      await packedDigests(file); // whose fault it is: the original's is told first
+      throw error;
+    }
+  }
+
   async put(key: string, file: StoredFile): Promise<PutResult> {
+    const offer = await this.#copy(key, file);
+    try {
+      return await offer.accept();
+    } finally {
+      offer.drop();
+    }
+  }
+
+  /** A copy that is whole and durable, under a name that nobody reads. */
+  async #copy(key: string, file: StoredFile): Promise<Offer> {
     const target = this.#path(key);
     const folder = dirname(target);
-    makeFolder(folder);
+    makeFolder(this.name);
+    makeFolder(folder, () => undefined); // made durable with the file's own name
     this.#sweep(folder);
     const temporary = join(folder, temporaryName(basename(target)));
+    const drop = () => unlinkIfThere(temporary);
     try {
       const mode = this.#keepMode ? statSync(file.path).mode & 0o666 : 0o666;
       await copyFile(file.path, temporary, mode | 0o400);
       // Before it has its name: what is there once is never taken away again.
       if (!(await holds(temporary, file))) throw new Failure(`${target}: read back other bytes than were stored`);
+    } catch (error) {
+      drop();
+      throw named(target, error);
+    }
+    return { accept: () => this.#accept(temporary, target, file), drop };
+  }
+
+  async #accept(temporary: string, target: string, file: StoredFile): Promise<PutResult> {
+    const folder = dirname(target);
+    try {
       linkSync(temporary, target); // unlike rename, it never takes the place of a file
     } catch (error) {
       if (errno(error) !== 'EEXIST') throw named(target, error);
       if (!(await holds(target, file))) return 'other';
       // Who put it there may have died before it was durable.
       await sync(target);
-      this.#makeDurable(folder);
+      await this.#makeDurable(folder);
       return 'same';
-    } finally {
-      unlinkIfThere(temporary);
     }
-    this.#makeDurable(folder);
+    unlinkIfThere(temporary);
+    await this.#makeDurable(folder);
     return 'stored';
   }
 
@@ -72,13 +110,15 @@ export class FolderStore implements Store {
   }
 
   /** The names from the store down to a folder: another process may have made them a moment ago. */
-  #makeDurable(folder: string): void {
-    fsyncFolder(folder);
-    for (let above = folder; above.length > this.name.length && !this.#durable.has(above); ) {
-      this.#durable.add(above);
-      above = dirname(above);
-      fsyncFolder(above);
+  async #makeDurable(folder: string): Promise<void> {
+    await fsyncFolderSoon(folder);
+    const chain: string[] = [];
+    for (let below = folder; below.length > this.name.length && !this.#durable.has(below); below = dirname(below)) {
+      await fsyncFolderSoon(dirname(below));
+      chain.push(below);
     }
+    // Not before: other puts of this run pass over what is here, and all that is above it.
+    for (const below of chain) this.#durable.add(below);
   }
 
   async holds(key: string, file: StoredFile): Promise<boolean> {

@@ -19,7 +19,9 @@ import { describe, Failure, Malformed } from '../stream/errors.ts';
 import {
   Changed,
   type ObjectFacts,
+  type Offer,
   type PutResult,
+  packedDigests,
   type Store,
   type StoredFile,
   type StoredObject,
@@ -69,7 +71,6 @@ export function contentMd5({ path, md5 }: StoredFile): string {
  */
 export class S3Store implements Store {
   readonly name: string;
-  readonly asksForMd5 = true;
   /** Listings that were answered. */
   listCalls = 0;
   protected client: S3Client;
@@ -141,6 +142,11 @@ export class S3Store implements Store {
       // What is missing, the first request will tell.
     }
     return endpoint;
+  }
+
+  async offer(key: string, file: StoredFile): Promise<Offer> {
+    const { md5 } = await packedDigests(file);
+    return { accept: () => this.put(key, { ...file, md5 }), drop() {} };
   }
 
   async put(key: string, file: StoredFile): Promise<PutResult> {

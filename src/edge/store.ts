@@ -1,8 +1,9 @@
 // A store: `s3://bucket[/prefix]` or a plain folder, with the same keys in both.
 import { resolve } from 'node:path';
 import { isUrl, storePlace } from '../record/storeurls.ts';
-import { UsageError } from '../stream/errors.ts';
+import { Malformed, UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
+import { type Digests, digestFile, exists } from './files.ts';
 import type { Purpose } from './outgoing.ts';
 
 /** A local file with the digests that its copy in the store must have. */
@@ -12,6 +13,14 @@ export interface StoredFile {
   sha256: string;
   /** Hex; for a store that asks for it. */
   md5?: string;
+}
+
+/** A file that may go into a store: it was found to be well there or here, and nobody sees it yet. */
+export interface Offer {
+  /** Gives it its key, never over other bytes. */
+  accept(): Promise<PutResult>;
+  /** Takes back what was not accepted. */
+  drop(): void;
 }
 
 /** `stored` now; the `same` bytes were there; `other` bytes are there and stay there. */
@@ -28,10 +37,13 @@ export interface StoredObject {
 export interface Store {
   /** Canonical name, kept in the index and in outgoing.json. */
   readonly name: string;
-  /** True where a put takes the MD5 of the file. */
-  readonly asksForMd5: boolean;
   /** What an outgoing folder is kept for when its cans go here. */
   place(): Promise<Pick<Purpose, 'store' | 'endpoint'>>;
+  /**
+   * Prepares a put, so that of files that belong together none is put where one is not well.
+   * @throws Malformed where the local file is not the one that was packed
+   */
+  offer(key: string, file: StoredFile): Promise<Offer>;
   /** Puts a file under a key, never over other bytes, and verifies it there. */
   put(key: string, file: StoredFile): Promise<PutResult>;
   /** True where the object under a key has exactly these bytes; one must be there. */
@@ -57,6 +69,14 @@ export interface Store {
   /** Bytes of the first of the parts that an object was put in, where the store tells. */
   firstPart(key: string, etag: string): Promise<number | undefined>;
   close(): void;
+}
+
+/** Digests of a file that was packed. @throws Malformed where the local disk lost some of it since */
+export async function packedDigests({ path, bytes, sha256 }: StoredFile): Promise<Digests> {
+  if (!exists(path)) throw new Malformed(`${path}: is gone`);
+  const digests = await digestFile(path);
+  if (digests.bytes === bytes && digests.sha256 === sha256) return digests;
+  throw new Malformed(`${path}: not the bytes that were packed`);
 }
 
 /** What a store says of an object that it gives. */

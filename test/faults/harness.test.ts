@@ -1,9 +1,9 @@
 // The harness itself: a wrong order of things must be caught, or what it finds nothing in proves nothing.
 import { join } from 'node:path';
-import type { Test } from 'tap';
-import { putPost } from '../lib.ts';
+import { type Test, test } from 'tap';
+import { putPost, ROOT, read } from '../lib.ts';
 import { count, tracedTest, WHOLE } from './campaign.ts';
-import { build, type Mutant } from './mutants.ts';
+import { build, type Change, changed, MUTANTS, type Mutant } from './mutants.ts';
 import { finishedFaults } from './oracle.ts';
 import { Place } from './place.ts';
 import { type Point, pointsOf } from './points.ts';
@@ -85,6 +85,12 @@ async function prepare(t: Test, stock = hourly(SMALL)): Promise<{ place: Place; 
   place.keep();
   return { place, scenario: await stock.scenario(place) };
 }
+
+test('every wrong order can be made of the sources as they are', (t) => {
+  for (const change of Object.values(MUTANTS).flat() as Change[])
+    t.not(changed(read(join(ROOT, 'src', change[0])).toString(), change), '', change[1]);
+  t.end();
+});
 
 for (const [mutant, catcher] of TRIED) {
   tracedTest(`caught: ${mutant}`, async (t) => {

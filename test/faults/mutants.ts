@@ -38,10 +38,10 @@ export const MUTANTS = {
   ],
   'posts of a can that was ready are not looked for': [['edge/hourcans.ts', 'this.#finishPosts(manifest);', '']],
   'a can is sent before it is in the store': [
-    ['edge/sender.ts', 'const found =', "if (state === 'ready') folder.move('sent');\n  const found ="],
+    ['edge/sender.ts', 'const taken =', "if (state === 'ready') folder.move('sent');\n  const taken ="],
     ['edge/sender.ts', "folder.move('sent');\n    folder.outgoing.noteUpload();", ''],
   ],
-  'the store is not fsynced': [['edge/store-folder.ts', 'await sync(temporary);', '']],
+  'the store is not fsynced': [['edge/files.ts', 'await fsyncSoon(copy);', '']],
   'a can is indexed before its rows are': [
     [
       'edge/indexer.ts',
@@ -55,6 +55,13 @@ export const MUTANTS = {
 
 export type Mutant = keyof typeof MUTANTS;
 
+/** @throws Error where the sources have no such passage any more */
+export function changed(text: string, [file, passage, other]: Change): string {
+  const at = text.indexOf(passage);
+  if (at === -1) throw new Error(`${file} has no longer: ${passage}`);
+  return text.slice(0, at) + other + text.slice(at + passage.length);
+}
+
 /** Builds a mutant. @returns the folder of the program */
 export function build(t: Test, mutant: Mutant): string {
   return buildChanged(t, mutant, MUTANTS[mutant]);
@@ -66,12 +73,9 @@ export function buildChanged(t: Test, name: string, changes: readonly Change[]):
   for (const part of ['bin', 'src', 'build.mjs', 'warm.mjs', 'wasm.mjs', 'package.json'])
     cpSync(join(ROOT, part), join(program, part), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(program, 'node_modules'));
-  for (const [file, passage, other] of changes) {
-    const path = join(program, 'src', file);
-    const text = readFileSync(path, 'utf8');
-    const at = text.indexOf(passage);
-    if (at === -1) throw new Error(`${file} has no longer: ${passage}`);
-    writeFileSync(path, text.slice(0, at) + other + text.slice(at + passage.length));
+  for (const change of changes) {
+    const path = join(program, 'src', change[0]);
+    writeFileSync(path, changed(readFileSync(path, 'utf8'), change));
   }
   const built = spawnSync(process.execPath, ['build.mjs'], { cwd: program });
   if (built.status !== 0) throw new Error(`${name}: ${built.stderr}`);
