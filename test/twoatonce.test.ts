@@ -53,8 +53,9 @@ function start(
 }
 
 async function until(what: () => unknown): Promise<void> {
-  for (let n = 0; n < 2000 && !what(); n++) await sleep(10);
-  if (!what()) throw new Error(`waited in vain for ${what}`);
+  // Once seen is enough: what is waited for may be over at the next look.
+  for (let n = 0; n < 2000; n++, await sleep(10)) if (what()) return;
+  throw new Error(`waited in vain for ${what}`);
 }
 
 /** A packer that has begun (its folder is dedicated, so it has its locks) and waits for rows. */

@@ -137,9 +137,54 @@ export function readWhole(path: string): Buffer {
   }
 }
 
-/** JSON of a file of ours, in whatever form. @throws Error naming the file */
+let room = Buffer.alloc(0);
+
+/** As `readWhole`, in memory that the next call uses again: new memory costs more than reading into it. */
+export function readInRoom(path: string): Buffer {
+  const fd = openSync(path, 'r');
+  try {
+    const { size } = fstatSync(fd);
+    if (room.length < size) room = Buffer.allocUnsafeSlow(size * 2);
+    return room.subarray(0, readFully(fd, room.subarray(0, size), 0));
+  } catch (error) {
+    throw named(path, error);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const LF = 10;
+const LINES_BYTES = 64 * 1024;
+
+/** A file's lines, many at a time, in a buffer that is used again. The last may have no end. */
+export function* linesOf(path: string): Generator<Buffer> {
+  const fd = openSync(path, 'r');
+  try {
+    let buffer = Buffer.allocUnsafe(LINES_BYTES);
+    let held = 0;
+    for (let at = 0; ; ) {
+      if (held === buffer.length) buffer = Buffer.concat([buffer], 2 * buffer.length); // one long line
+      const read = readAt(fd, path, buffer.subarray(held), at);
+      at += read;
+      held += read;
+      const end = read === 0 ? held : buffer.lastIndexOf(LF, held - 1) + 1;
+      if (end > 0) yield buffer.subarray(0, end);
+      if (read === 0) return;
+      buffer.copyWithin(0, end, held);
+      held -= end;
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** JSON of a file of ours, in whatever form. @throws as `parseJson` */
 export function readJsonFile(path: string): unknown {
-  const text = readWhole(path).toString();
+  return parseJson(path, readWhole(path).toString());
+}
+
+/** @throws Error naming the file */
+export function parseJson(path: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -6,7 +6,7 @@ import Database from 'better-sqlite3';
 import { JSONL_EXT, keyFolder, POSTCAN_EXT, parseCanName, parseKey, parseUid } from '../record/names.ts';
 import { describe, Failure, Malformed } from '../stream/errors.ts';
 import { LINES, LineWriter, uidSplitter } from './linewriter.ts';
-import type { CanFile, Generation, IndexRow, Manifest } from './outgoing.ts';
+import type { BriefManifest, CanFile, Generation, IndexRow } from './outgoing.ts';
 import { ReportIds } from './reportids.ts';
 import { statementsOf } from './statements.ts';
 
@@ -111,6 +111,12 @@ const FOUND = `
   SELECT can.id AS can, store, s3path, line.id & ${LINES - 1} AS linenum, ${UID} AS measurement_uid, report_id, input, hash, unreadable
   FROM line JOIN can ON can.id = line.id >> 24 LEFT JOIN report ON report.id = line.report`;
 
+export interface CanToInsert {
+  manifest: BriefManifest;
+  /** Exactly as many as measurements, some at a time. */
+  rows: () => Iterable<IndexRow[]>;
+}
+
 /** A generation would take the place of more measurements than it has. */
 export class FewerMeasurements extends Malformed {}
 
@@ -136,7 +142,7 @@ export class IndexDb {
    * @param replace a generation may have fewer measurements than what it takes the place of
    * @throws Failure where a key is known with other bytes, FewerMeasurements where measurements would vanish
    */
-  insertCans(store: string, cans: { manifest: Manifest; rows: () => IndexRow[] }[], replace = false): Inserted {
+  insertCans(store: string, cans: CanToInsert[], replace = false): Inserted {
     const { generation, class: zone } = cans[0]!.manifest;
     try {
       return this.#db
@@ -146,7 +152,7 @@ export class IndexDb {
             for (const { manifest } of cans) this.#insertOutdated(store, manifest);
             return { superseded: [], outdated: newer };
           }
-          for (const { manifest, rows } of cans) this.#insertCan(store, manifest, rows);
+          for (const can of cans) this.#insertCan(store, can);
           if (!generation?.bucket) return { superseded: [] };
           const group = { store, zone, group: groupOf(cans[0]!.manifest)! };
           if (!replace) this.#refuseLoss(group, generation);
@@ -166,7 +172,7 @@ export class IndexDb {
   }
 
   /** Key of a can of a later generation of the same bucket; undefined where there is none. */
-  #newerThan(store: string, manifest: Manifest): string | undefined {
+  #newerThan(store: string, manifest: BriefManifest): string | undefined {
     const { generation } = manifest;
     if (!generation?.bucket) return undefined;
     const newer = this.#sql(
@@ -177,14 +183,14 @@ export class IndexDb {
   }
 
   /** A can that came too late: known, and without lines. */
-  #insertOutdated(store: string, manifest: Manifest): void {
+  #insertOutdated(store: string, manifest: BriefManifest): void {
     const { s3path } = fileOf(manifest, JSONL_EXT);
     if (this.#sql('SELECT 1 FROM can WHERE s3path = ? AND store = ?').get(s3path, store)) return;
     const id = this.#newCan(store, manifest);
     this.#sql('UPDATE can SET superseded = 1 WHERE id = ?').run(id);
   }
 
-  #insertCan(store: string, manifest: Manifest, readRows: () => IndexRow[]): void {
+  #insertCan(store: string, { manifest, rows }: CanToInsert): void {
     const { s3path, sha256 } = fileOf(manifest, JSONL_EXT);
     const known = this.#sql('SELECT id, sha256, superseded FROM can WHERE s3path = ? AND store = ?').get(
       s3path,
@@ -192,8 +198,7 @@ export class IndexDb {
     ) as { id: number; sha256: string | null; superseded: number } | undefined;
     if (known && known.sha256 !== sha256) throw new Failure(`${this.path}: ${s3path} is indexed with other bytes`);
     if (known && !known.superseded) return;
-    const rows = readRows();
-    if (rows.length > LINES) throw new Failure(`${s3path}: more lines than the index can number (${LINES})`);
+    if (manifest.measurements > LINES) throw new Failure(`${s3path}: more lines than the index can number (${LINES})`);
     const { generation } = manifest;
     if (known) {
       const again = this.#sql('UPDATE can SET superseded = 0, generation = ?, made = ? WHERE id = ?');
@@ -201,11 +206,11 @@ export class IndexDb {
     }
     const can = known?.id ?? this.#newCan(store, manifest);
     const lines = new LineWriter(this.#sql, { can, name: parseCanName(manifest.can), reports: this.#reports });
-    for (const row of rows) lines.addPlaced(row);
+    for (const some of rows()) for (const row of some) lines.addPlaced(row);
     lines.flush();
   }
 
-  #newCan(store: string, manifest: Manifest): number {
+  #newCan(store: string, manifest: BriefManifest): number {
     const { s3path, sha256, bytes } = fileOf(manifest, JSONL_EXT);
     const postcan = fileOf(manifest, POSTCAN_EXT);
     const { cc = null, test = null } = parseKey(s3path)?.can ?? {};
@@ -594,7 +599,7 @@ export interface Inserted {
   outdated?: string;
 }
 
-function fileOf(manifest: Manifest, ext: string): CanFile {
+function fileOf(manifest: BriefManifest, ext: string): CanFile {
   const file = manifest.files.find(({ name }) => name === `${manifest.can}${ext}`);
   if (!file) throw new Failure(`${manifest.can}: no ${ext.slice(1)} file in its manifest`);
   return file;
@@ -625,6 +630,6 @@ function keysOf({ cans }: Generation): Set<string> {
 }
 
 /** Day, country and test of a row can: what a new generation takes the place of. */
-function groupOf(manifest: Manifest): string | null {
+function groupOf(manifest: BriefManifest): string | null {
   return manifest.generation?.bucket ? manifest.can.slice(0, manifest.can.indexOf('.')) : null;
 }

@@ -1,12 +1,12 @@
 // Cans that are in the store into the index, each in one transaction.
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { JSONL_EXT, keyFolder, parseCanName } from '../record/names.ts';
 import { describe, Malformed } from '../stream/errors.ts';
 import { withCan } from './canrows.ts';
 import type { Reporter } from './commit.ts';
+import { linesOf } from './files.ts';
 import { FewerMeasurements, type IndexDb, type Inserted } from './index-db.ts';
-import { CanFolder, type CanRow, canRow, type IndexRow, locate, type Manifest } from './outgoing.ts';
+import { type BriefManifest, CanFolder, type CanRow, canRow, type IndexRow, locate } from './outgoing.ts';
 import { isIndexRow } from './ownfiles.ts';
 
 export type Recorded =
@@ -37,7 +37,7 @@ export class Indexer {
   }
 
   #step(row: CanRow, folder: CanFolder): Recorded {
-    const manifest = folder.manifest({ posts: false });
+    const manifest = folder.brief();
     const { store } = folder.outgoing.purpose();
     const generation = manifest.generation?.id ?? folder.can;
     if (folder.state === 'ready') return { refused: 'not in a store yet: upload comes before index' };
@@ -48,7 +48,7 @@ export class Indexer {
     const siblings = this.#siblings(folder, manifest, store);
     if (!siblings) return { generation, waits: true };
     const cans = [folder, ...siblings].map((each) => {
-      const own = each === folder ? manifest : each.manifest({ posts: false });
+      const own = each === folder ? manifest : each.brief();
       return { manifest: own, rows: () => rowsOf(each, own) };
     });
     const inserted = this.#insert(store, cans);
@@ -75,7 +75,7 @@ export class Indexer {
   }
 
   /** The other cans of the generation that are sent; undefined while one is neither sent nor in the index. */
-  #siblings(folder: CanFolder, manifest: Manifest, store: string): CanFolder[] | undefined {
+  #siblings(folder: CanFolder, manifest: BriefManifest, store: string): CanFolder[] | undefined {
     const siblings: CanFolder[] = [];
     for (const can of manifest.generation?.cans ?? []) {
       if (can === folder.can) continue;
@@ -86,24 +86,31 @@ export class Indexer {
     return siblings;
   }
 
-  #receipt(row: CanRow, folder: CanFolder, manifest: Manifest): CanRow {
+  #receipt(row: CanRow, folder: CanFolder, manifest: BriefManifest): CanRow {
     return { ...row, ...canRow(folder, manifest), indexed: resolve(this.#index.path) };
   }
 }
 
 /** @throws Malformed where they are not all there: such a can must not count as indexed */
-function rowsOf(folder: CanFolder, { measurements }: Manifest): IndexRow[] {
-  let rows: unknown[];
+function* rowsOf(folder: CanFolder, { measurements }: BriefManifest): Generator<IndexRow[]> {
+  let done = 0;
   try {
-    const text = readFileSync(folder.file('rows.jsonl'), 'utf8');
-    const end = text.endsWith('\n') ? -1 : undefined;
-    rows = JSON.parse(`[${text.slice(0, end).replaceAll('\n', ',')}]`) as unknown[]; // far quicker than line by line
+    for (const lines of linesOf(folder.file('rows.jsonl'))) {
+      const rows = parseRows(lines.toString());
+      const wrong = rows.findIndex((row, n) => !isIndexRow(row, done + n));
+      if (wrong !== -1) throw new Malformed(`damaged: rows.jsonl:${done + wrong + 1}: not the row of a line`);
+      yield rows as IndexRow[];
+      done += rows.length;
+    }
   } catch (error) {
-    throw new Malformed(`damaged: rows.jsonl: ${describe(error)}`);
+    throw error instanceof Malformed ? error : new Malformed(`damaged: rows.jsonl: ${describe(error)}`);
   }
-  if (rows.length !== measurements)
-    throw new Malformed(`damaged: rows.jsonl has ${rows.length} rows of ${measurements} measurements`);
-  const wrong = rows.findIndex((row, n) => !isIndexRow(row, n));
-  if (wrong !== -1) throw new Malformed(`damaged: rows.jsonl:${wrong + 1}: not the row of a line`);
-  return rows as IndexRow[];
+  if (done !== measurements)
+    throw new Malformed(`damaged: rows.jsonl has ${done} rows of ${measurements} measurements`);
+}
+
+/** Of whole lines, far quicker than line by line. @throws SyntaxError */
+function parseRows(lines: string): unknown[] {
+  const end = lines.endsWith('\n') ? -1 : undefined;
+  return JSON.parse(`[${lines.slice(0, end).replaceAll('\n', ',')}]`) as unknown[];
 }

@@ -32,7 +32,7 @@ class Rows {
   add(...values: unknown[]): void {
     this.#values.push(...values);
     if (this.#values.length < BATCH * this.#columns) return;
-    this.#sql(this.#many).run(this.#values);
+    this.#sql(this.#many).run(...this.#values);
     this.#values.length = 0;
   }
 

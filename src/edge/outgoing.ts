@@ -4,9 +4,18 @@ import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } 
 import { basename, dirname, join, resolve } from 'node:path';
 import { hourFolder, parseCanName } from '../record/names.ts';
 import { describe, errno, Failure, Malformed } from '../stream/errors.ts';
-import { exists, fsyncFolder, makeFolder, readJsonFile, replaceFile, writeFileDurably } from './files.ts';
+import {
+  exists,
+  fsyncFolder,
+  makeFolder,
+  parseJson,
+  readInRoom,
+  readJsonFile,
+  replaceFile,
+  writeFileDurably,
+} from './files.ts';
 import { type Lock, tryLock } from './lock.ts';
-import { isLedger, isManifest, isPurpose } from './ownfiles.ts';
+import { isBrief, isLedger, isManifest, isPurpose } from './ownfiles.ts';
 
 /** Where a can may lie, from its making to its end. */
 export const STATES = ['building', 'ready', 'sent', 'indexed', 'held'] as const;
@@ -72,6 +81,9 @@ export interface Manifest {
   /** From the end row: what `sanitise` did. */
   sanitised?: unknown;
 }
+
+/** All but its posts, which are nearly the whole of it. */
+export type BriefManifest = Omit<Manifest, 'posts'>;
 
 /** A receipt on stdout; it grows as the can moves on. */
 export interface CanRow {
@@ -307,21 +319,34 @@ export class CanFolder {
     this.dir = join(outgoing.folder(state), can);
   }
 
-  /**
-   * @param check whether each post is looked at too: whoever removes any must
-   * @throws Malformed where it is missing or damaged: a person must look at this can, the others go on
-   */
-  manifest(check = { posts: true }): Manifest {
-    let manifest: unknown;
+  /** @throws Malformed where it is missing or damaged: a person must look at this can, the others go on */
+  manifest(): Manifest {
+    const manifest = this.#read(readJsonFile);
+    if (!isManifest(manifest, this.can)) throw this.#damaged();
+    return manifest;
+  }
+
+  /** As `manifest`, for who has nothing to do with its posts: they are not looked at. */
+  brief(): BriefManifest {
+    const manifest = this.#read((path) => {
+      const bytes = readInRoom(path);
+      return withoutPosts(bytes) ?? parseJson(path, bytes.toString());
+    });
+    if (!isBrief(manifest, this.can)) throw this.#damaged();
+    return manifest;
+  }
+
+  #read(read: (path: string) => unknown): unknown {
     try {
-      manifest = readJsonFile(join(this.dir, 'can.json'));
+      return read(join(this.dir, 'can.json'));
     } catch (error) {
       if (errno(error) && !['ENOENT', 'ENOTDIR', 'EISDIR'].includes(errno(error)!)) throw error;
       throw new Malformed(`damaged: ${describe(error)}`);
     }
-    if (!isManifest(manifest, this.can, check))
-      throw new Malformed(`damaged: ${this.dir}/can.json: not the manifest of this can`);
-    return manifest;
+  }
+
+  #damaged(): Malformed {
+    return new Malformed(`damaged: ${this.dir}/can.json: not the manifest of this can`);
   }
 
   move(to: State): void {
@@ -341,6 +366,20 @@ export class CanFolder {
   /** Path of a file of the manifest. */
   file(name: string): string {
     return join(this.dir, basename(name));
+  }
+}
+
+const POSTS = '"posts":[';
+
+/** The value of a can.json but for its posts; undefined where it is not as `commitCan` writes it. */
+function withoutPosts(bytes: Buffer): unknown {
+  const begin = bytes.indexOf(POSTS);
+  const end = bytes.indexOf(']', begin);
+  if (begin === -1 || end === -1) return undefined;
+  try {
+    return JSON.parse(bytes.toString('utf8', 0, begin + POSTS.length) + bytes.toString('utf8', end));
+  } catch {
+    return undefined;
   }
 }
 
@@ -387,7 +426,7 @@ export function locate(row: CanRow): { outgoing: Outgoing; can: string } {
 }
 
 /** The receipt of a can as it lies now. */
-export function canRow(folder: CanFolder, manifest: Manifest): CanRow {
+export function canRow(folder: CanFolder, manifest: BriefManifest): CanRow {
   const files = manifest.files.map(({ name, bytes, sha256, s3path }) => ({ name, bytes, sha256, s3path }));
   return { can: manifest.can, dir: folder.dir, class: manifest.class, measurements: manifest.measurements, files };
 }

@@ -10,7 +10,16 @@ import {
   POSTCAN_EXT,
   parseCanName,
 } from '../record/names.ts';
-import type { CanFile, Generation, IndexRow, Manifest, PackedPost, Purpose, WholeBucket } from './outgoing.ts';
+import type {
+  BriefManifest,
+  CanFile,
+  Generation,
+  IndexRow,
+  Manifest,
+  PackedPost,
+  Purpose,
+  WholeBucket,
+} from './outgoing.ts';
 
 type Unknown<T> = { [K in keyof T]?: unknown };
 
@@ -22,11 +31,21 @@ const isHex = (value: unknown, digits: number) => isText(value) && value.length 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 const orNone = (value: unknown, is: (value: unknown) => boolean) => value === undefined || is(value);
 
-/**
- * @param can the folder that it lies in
- * @param posts whether each post is looked at too: whoever removes any must
- */
-export function isManifest(value: unknown, can: string, { posts: withPosts } = { posts: true }): value is Manifest {
+/** @param can the folder that it lies in */
+export function isManifest(value: unknown, can: string): value is Manifest {
+  if (!isBrief(value, can)) return false;
+  const named = parseCanName(can)!;
+  const folder = named.kind === 'hour' ? `${hourFolder(named)}/` : undefined;
+  const { posts } = value as Unknown<Manifest>;
+  return (
+    Array.isArray(posts) &&
+    (folder === undefined || posts.length === value.measurements) &&
+    posts.every((post) => isPackedPost(post, folder))
+  );
+}
+
+/** As `isManifest`, whatever its posts are. */
+export function isBrief(value: unknown, can: string): value is BriefManifest {
   const named = parseCanName(can);
   if (!named || !isObject(value)) return false;
   const {
@@ -37,10 +56,8 @@ export function isManifest(value: unknown, can: string, { posts: withPosts } = {
     unreadable,
     files,
     spool,
-    posts,
     generation,
   } = value as Unknown<Manifest>;
-  const folder = named.kind === 'hour' ? `${hourFolder(named)}/` : undefined;
   return (
     version === 1 &&
     own === can &&
@@ -51,9 +68,6 @@ export function isManifest(value: unknown, can: string, { posts: withPosts } = {
     files.length === 2 &&
     [POSTCAN_EXT, JSONL_EXT].every((ext, n) => isCanFile(files[n], `${can}${ext}`, keyFolder(named))) &&
     orNone(spool, (path) => isText(path) && isAbsolute(path)) &&
-    Array.isArray(posts) &&
-    (folder === undefined || posts.length === measurements) &&
-    (!withPosts || posts.every((post) => isPackedPost(post, folder))) &&
     orNone(generation, isGeneration)
   );
 }
