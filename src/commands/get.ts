@@ -1,5 +1,6 @@
 import { IndexDb } from '../edge/index-db.ts';
 import { type Answer, describeRequest, isUidText, Lookup, parseRequest, type Request } from '../edge/requests.ts';
+import { giveRoom } from '../edge/rooms.ts';
 import { accessOf, openSource, type Store } from '../edge/store.ts';
 import { measurementRow } from '../record/rows.ts';
 import { UsageError } from '../stream/errors.ts';
@@ -50,13 +51,13 @@ export default verb({
           const { request, line, bytes } = one;
           const reason = request instanceof Error ? request.message : `${describeRequest(request)}: ${answer.reason}`;
           stage.reject({ as: 'request', file: null, line, reason }, bytes);
-        } else if (options.raw) await stage.emit(answer.line);
-        else {
-          const { measurement_uid } = answer.found;
-          await stage.emit(
-            ...measurementRow({ measurement_uid, bucket_date: null, report_filename: null }, answer.line),
-          );
+          return;
         }
+        const { found, line } = answer;
+        const { measurement_uid } = found;
+        const row = () => measurementRow({ measurement_uid, bucket_date: null, report_filename: null }, line);
+        await stage.emit(...(options.raw ? [line] : row()));
+        giveRoom(line);
       };
       const expect = ({ request }: Asked) => {
         if (!(request instanceof Error)) lookup.expect(request);

@@ -24,6 +24,7 @@ import { basename, dirname, join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describeAt, errno, Failure, Malformed } from '../stream/errors.ts';
+import { giveRoom, takeRoom } from './rooms.ts';
 
 /** What a call on an open file throws does not tell which file it was. */
 export function named(path: string, error: unknown): unknown {
@@ -137,15 +138,13 @@ export function readWhole(path: string): Buffer {
   }
 }
 
-let room = Buffer.alloc(0);
-
-/** As `readWhole`, in memory that the next call uses again: new memory costs more than reading into it. */
+/** As `readWhole`, for who gives the room back (`giveRoom`). */
 export function readInRoom(path: string): Buffer {
   const fd = openSync(path, 'r');
   try {
     const { size } = fstatSync(fd);
-    if (room.length < size) room = Buffer.allocUnsafeSlow(size * 2);
-    return room.subarray(0, readFully(fd, room.subarray(0, size), 0));
+    const room = takeRoom(size);
+    return room.subarray(0, readFully(fd, room, 0));
   } catch (error) {
     throw named(path, error);
   } finally {
@@ -223,6 +222,9 @@ export interface FileIdentity {
   mtimeNs: bigint;
 }
 
+/** Gives a buffer for so many bytes. */
+export type Room = (bytes: number) => Buffer;
+
 export interface FileRead {
   bytes: Buffer;
   identity: FileIdentity;
@@ -250,11 +252,7 @@ function openRegular(path: string): number {
  * @param room gives the buffer for a file of this length
  * @throws Malformed for a link, a folder, a file over `max` bytes or one that changed meanwhile; errno errors
  */
-export function readRegularFile(
-  path: string,
-  max: number,
-  room: (bytes: number) => Buffer = Buffer.allocUnsafe,
-): FileRead {
+export function readRegularFile(path: string, max: number, room: Room = Buffer.allocUnsafe): FileRead {
   const fd = openRegular(path);
   try {
     const before = fstatSync(fd, { bigint: true });
@@ -324,8 +322,6 @@ export async function digestRegularFile(path: string, each?: (piece: Buffer) => 
 const PIECE = 256 * 1024;
 /** Pieces after which others have their turn. */
 const TURN = 4;
-/** Buffers that nobody uses: new memory costs as much as reading into it. */
-const spare: Buffer[] = [];
 
 /**
  * Hands over the pieces of a file, all in one buffer. Each is read at once, since going to another thread for it takes as
@@ -333,7 +329,7 @@ const spare: Buffer[] = [];
  * @returns bytes read: of a file that grows, more than `size`
  */
 async function eachPiece(fd: number, path: string, size: number, take: (piece: Buffer) => unknown): Promise<number> {
-  const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(PIECE);
+  const buffer = takeRoom(PIECE);
   try {
     let bytes = 0;
     for (let n = 1; bytes <= size; n++) {
@@ -345,7 +341,7 @@ async function eachPiece(fd: number, path: string, size: number, take: (piece: B
     }
     return bytes;
   } finally {
-    spare.push(buffer);
+    giveRoom(buffer);
   }
 }
 
@@ -453,10 +449,16 @@ export function isSameFile(path: string, identity: FileIdentity): boolean {
 const MUCH = 1024 * 1024;
 
 /** Bytes of a range of an open file. @throws Malformed where the file ends before, under the name that it is told by */
-export function readRange(fd: number, offset: number, length: number, name: string): Buffer {
+export function readRange(
+  fd: number,
+  offset: number,
+  length: number,
+  name: string,
+  room: Room = Buffer.allocUnsafe,
+): Buffer {
   // A damaged index may tell of more than there is memory for.
   const size = length > MUCH ? fstatSync(fd).size : Number.POSITIVE_INFINITY;
-  const bytes = offset + length > size ? undefined : Buffer.allocUnsafe(length);
+  const bytes = offset + length > size ? undefined : room(length);
   if (bytes && readFully(fd, bytes, offset) === length) return bytes;
   throw new Malformed(`${name}: ends at byte ${fstatSync(fd).size}, before byte ${offset + length}`);
 }

@@ -10,6 +10,7 @@ import type { Found, MemberPlace } from './index-db.ts';
 import { inflate } from './inflate.ts';
 import { MemberReads } from './memberreads.ts';
 import { SLICE } from './members.ts';
+import { takeRoom } from './rooms.ts';
 import { peekBytes } from './source.ts';
 import type { Store } from './store.ts';
 
@@ -50,7 +51,10 @@ export class LineReads {
     else this.#streams.forget(found);
   }
 
-  /** @throws Malformed where it is unreadable, or where the store gives other bytes than were indexed */
+  /**
+   * Whoever has done with it may give its room back (`giveRoom`).
+   * @throws Malformed where it is unreadable, or where the store gives other bytes than were indexed
+   */
   async line(store: Store, { found, place }: Match): Promise<Buffer> {
     const { s3path, linenum } = found;
     if (found.unreadable) {
@@ -95,7 +99,7 @@ function isTheLine(line: Buffer, { hash, report_id, input }: Found): boolean {
   }
 }
 
-/** A copy of the n-th line of a text, from 0. */
+/** A copy of the n-th line of a text, from 0, in a room. */
 function lineOf(text: Buffer, n: number): Buffer | undefined {
   let start = 0;
   for (let i = 0; i < n; i++) {
@@ -104,7 +108,10 @@ function lineOf(text: Buffer, n: number): Buffer | undefined {
     start = end + 1;
   }
   const end = text.indexOf(LF, start);
-  return end === -1 ? undefined : Buffer.from(text.subarray(start, end));
+  if (end === -1) return undefined;
+  const line = takeRoom(end - start);
+  text.copy(line, 0, start, end);
+  return line;
 }
 
 const FIRST_READ = 256 * 1024;

@@ -4,6 +4,7 @@ import zlib from 'node:zlib';
 import { errno, Malformed } from '../stream/errors.ts';
 import { inflateMember, PROGRAM_TEXT } from './gzip.ts';
 import type { MemberPlace } from './index-db.ts';
+import { giveRoom, takeRoom } from './rooms.ts';
 import type { Store } from './store.ts';
 import type { TextRoom } from './textroom.ts';
 
@@ -63,9 +64,11 @@ export class MemberReads {
   ): Promise<T> {
     if (!this.#cans.get(can)?.wants(place)) this.want(can, place);
     const wanted = this.#cans.get(can)!;
-    const isMany = wanted.count >= MANY;
+    let using: SharedRead | undefined;
     try {
-      const bytes = await wanted.bytes(store, s3path, place);
+      const { bytes, read } = await wanted.bytes(store, s3path, place);
+      using = read;
+      const isMany = wanted.count >= MANY; // by now those that came with this one are told
       const told = bytes.length < 4 ? 0 : bytes.readUInt32LE(bytes.length - 4);
       const most = Math.min(LARGEST_TEXT, this.maxLine + PROGRAM_TEXT);
       const isUsual = bytes.length <= SMALL && told <= most;
@@ -75,6 +78,7 @@ export class MemberReads {
       if (found !== undefined) return found;
       return take(room?.inflate(bytes) ?? (await this.#inflate(s3path, place, bytes, told)));
     } finally {
+      using?.release();
       this.forget(can, place);
     }
   }
@@ -98,10 +102,39 @@ export class MemberReads {
   }
 }
 
+interface WantedMember {
+  place: MemberPlace;
+  /** How many of its lines are still asked for. */
+  times: number;
+  /** That brings it. */
+  read?: SharedRead;
+}
+
+/** Bytes of members that lie near each other, as long as somebody needs some of them. */
+class SharedRead {
+  readonly from: number;
+  readonly bytes: Promise<Buffer>;
+  #uses = 0;
+
+  constructor(from: number, bytes: Promise<Buffer>) {
+    this.from = from;
+    this.bytes = bytes;
+    bytes.catch(() => undefined); // told to whoever asks for it
+  }
+
+  use(): void {
+    this.#uses++;
+  }
+
+  release(): void {
+    if (--this.#uses === 0) this.bytes.then(giveRoom, () => undefined);
+  }
+}
+
 /** Members of one can. */
 class WantedMembers {
-  /** By offset; how many lines of each are still asked for. */
-  #wanted = new Map<number, { place: MemberPlace; times: number; bytes?: Promise<Buffer> }>();
+  /** By offset. */
+  #wanted = new Map<number, WantedMember>();
   /** Offsets in their order; undefined where it is not known. */
   #order: number[] | undefined;
   #held: { bytes: number };
@@ -134,30 +167,41 @@ class WantedMembers {
   forget({ offset, length }: MemberPlace): void {
     const known = this.#wanted.get(offset);
     if (!known || --known.times > 0) return;
-    if (known.bytes) this.#held.bytes -= length;
+    if (known.read) this.#held.bytes -= length;
+    known.read?.release();
     this.#wanted.delete(offset);
   }
 
-  /** A member's bytes, and with the same request those of the members near it that are wanted. */
-  async bytes(store: Store, key: string, place: MemberPlace): Promise<Buffer> {
-    const own = this.#wanted.get(place.offset)!;
-    if (!own.bytes) await turn(); // requests that came with this one are told meanwhile
-    if (!own.bytes) this.#read(store, key, this.#near(place));
+  /**
+   * A member's bytes, and with the same request those of the members near it that are wanted.
+   * @returns with them what is to be released by whoever has done with them
+   */
+  async bytes(store: Store, key: string, place: MemberPlace): Promise<{ bytes: Buffer; read: SharedRead }> {
+    const { offset, length } = place;
+    const own = this.#wanted.get(offset)!;
+    if (!own.read) await turn(); // requests that came with this one are told meanwhile
+    if (!own.read) this.#read(store, key, this.#near(place));
+    const read = own.read!;
+    read.use();
     try {
-      return await own.bytes!;
+      const bytes = await read.bytes;
+      return { bytes: bytes.subarray(offset - read.from, offset - read.from + length), read };
     } catch (error) {
+      read.release();
       if (!(error instanceof Malformed)) throw error;
-      return store.read(key, place.offset, place.length); // what is wrong may be wrong with another member
+      // What is wrong may be wrong with another member.
+      const alone = new SharedRead(offset, store.read(key, offset, length, takeRoom));
+      alone.use();
+      return { bytes: await alone.bytes, read: alone };
     }
   }
 
   #read(store: Store, key: string, run: MemberPlace[]): void {
     const from = run[0]!.offset;
-    const read = store.read(key, from, endOf(run.at(-1)!) - from);
+    const read = new SharedRead(from, store.read(key, from, endOf(run.at(-1)!) - from, takeRoom));
     for (const { offset, length } of run) {
-      const one = this.#wanted.get(offset)!;
-      one.bytes = read.then((bytes) => bytes.subarray(offset - from, offset - from + length));
-      one.bytes.catch(() => undefined); // told to whoever asks for it
+      this.#wanted.get(offset)!.read = read;
+      read.use();
       this.#held.bytes += length;
     }
   }
@@ -167,8 +211,8 @@ class WantedMembers {
     const order = this.#sorted();
     const at = indexOf(order, place.offset);
     const run = [place];
-    const takes = (one: { place: MemberPlace; bytes?: Promise<Buffer> } | undefined, from: number, to: number) =>
-      one !== undefined && !one.bytes && to - from <= LARGEST_READ && this.#held.bytes + to - from <= KEPT;
+    const takes = (one: WantedMember | undefined, from: number, to: number) =>
+      one !== undefined && !one.read && to - from <= LARGEST_READ && this.#held.bytes + to - from <= KEPT;
     for (let n = at + 1; n < order.length; n++) {
       const next = this.#wanted.get(order[n]!);
       const last = run.at(-1)!;

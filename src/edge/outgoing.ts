@@ -16,6 +16,7 @@ import {
 } from './files.ts';
 import { type Lock, tryLock } from './lock.ts';
 import { isBrief, isLedger, isManifest, isPurpose } from './ownfiles.ts';
+import { giveRoom } from './rooms.ts';
 
 /** Where a can may lie, from its making to its end. */
 export const STATES = ['building', 'ready', 'sent', 'indexed', 'held'] as const;
@@ -330,7 +331,9 @@ export class CanFolder {
   brief(): BriefManifest {
     const manifest = this.#read((path) => {
       const bytes = readInRoom(path);
-      return withoutPosts(bytes) ?? parseJson(path, bytes.toString());
+      const value = withoutPosts(bytes) ?? parseJson(path, bytes.toString());
+      giveRoom(bytes);
+      return value;
     });
     if (!isBrief(manifest, this.can)) throw this.#damaged();
     return manifest;

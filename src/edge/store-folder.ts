@@ -12,6 +12,7 @@ import {
   lstatOf,
   makeFolder,
   named,
+  type Room,
   readRange,
   sha256OfFile,
   unlinkIfThere,
@@ -167,14 +168,14 @@ export class FolderStore implements Store {
     }
   }
 
-  async read(key: string, offset: number, length: number): Promise<Buffer> {
+  async read(key: string, offset: number, length: number, room?: Room): Promise<Buffer> {
     const path = this.#path(key);
     try {
       if (this.#reading?.path !== path) {
         this.close();
         this.#reading = { path, fd: openSync(path, 'r') };
       }
-      return readRange(this.#reading.fd, offset, length, key);
+      return readRange(this.#reading.fd, offset, length, key, room);
     } catch (error) {
       if (!['ENOENT', 'ENOTDIR'].includes(errno(error) ?? '')) throw named(path, error);
       if (!exists(this.name)) throw new Failure(`${this.name}: no such folder`);

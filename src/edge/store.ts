@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { isUrl, storePlace } from '../record/storeurls.ts';
 import { Malformed, UsageError } from '../stream/errors.ts';
 import type { Stage } from '../stream/stage.ts';
-import { type Digests, digestFile, exists } from './files.ts';
+import { type Digests, digestFile, exists, type Room } from './files.ts';
 import type { Purpose } from './outgoing.ts';
 
 /** A local file with the digests that its copy in the store must have. */
@@ -58,8 +58,12 @@ export interface Store {
    * @param failed told of folders that cannot be read; their objects are left out
    */
   walk(after: string, failed: (folder: string, error: unknown) => void): AsyncGenerator<StoredObject>;
-  /** Exactly this range. @throws Malformed naming the key where the object is missing or short */
-  read(key: string, offset: number, length: number): Promise<Buffer>;
+  /**
+   * Exactly this range.
+   * @param room for it; a store that has no use for one leaves it
+   * @throws Malformed naming the key where the object is missing or short
+   */
+  read(key: string, offset: number, length: number, room?: Room): Promise<Buffer>;
   /**
    * Gives an object to a taker, from where that stands on, until it has the whole.
    * @throws Malformed where the object cannot be had, and others can; Changed where it is no longer the one that was

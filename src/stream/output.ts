@@ -16,6 +16,12 @@ export class Output {
   #fd: number | undefined;
   #waiting: Buffer[] = [];
   #held = 0;
+  /** Small pieces are copied here, one behind the other. */
+  #room: Buffer | undefined;
+  #spare: Buffer | undefined;
+  #used = 0;
+  /** Where in the room the last of what waits begins. */
+  #begun: number | undefined;
   #timer: NodeJS.Immediate | undefined;
   #writing: Promise<void> | undefined;
   #error: Error | undefined;
@@ -52,7 +58,7 @@ export class Output {
     this.#error ??= errno(error) === 'EPIPE' ? new ReaderGone('the reader has gone') : error;
   }
 
-  /** Writes one row; a line feed is added. Resolves when the next one may come. */
+  /** Writes one row; a line feed is added. Resolves when the next one may come, and the pieces may be used for something else. */
   async row(...pieces: (Buffer | string)[]): Promise<void> {
     for (const piece of pieces) this.#push(piece);
     this.#push('\n');
@@ -98,11 +104,31 @@ export class Output {
   }
 
   #push(piece: Buffer | string) {
-    const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece;
-    this.#waiting.push(bytes);
+    const bytes = this.#copied(piece) ?? this.#apart(piece);
     this.#held += bytes.length;
     this.bytes += bytes.length;
     this.#hash?.update(bytes);
+  }
+
+  /** @returns undefined where there is no room for it: then so much waits that whoever pushed it waits too */
+  #copied(piece: Buffer | string): Buffer | undefined {
+    const room = (this.#room ??= Buffer.allocUnsafeSlow(FLUSH_AT));
+    const most = typeof piece === 'string' ? 3 * piece.length : piece.length;
+    const from = this.#used;
+    if (from + most > room.length) return undefined;
+    this.#used += typeof piece === 'string' ? room.write(piece, from) : piece.copy(room, from);
+    if (this.#begun === undefined) {
+      this.#begun = from;
+      this.#waiting.push(room.subarray(from, this.#used));
+    } else this.#waiting[this.#waiting.length - 1] = room.subarray(this.#begun, this.#used);
+    return room.subarray(from, this.#used);
+  }
+
+  #apart(piece: Buffer | string): Buffer {
+    const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece;
+    this.#waiting.push(bytes);
+    this.#begun = undefined;
+    return bytes;
   }
 
   /** Hands everything to the stream and waits until it was taken. */
@@ -116,10 +142,13 @@ export class Output {
     const pieces = this.#waiting;
     this.#waiting = [];
     this.#held = 0;
+    this.#begun = undefined;
+    this.#used = 0;
     if (this.#fd !== undefined && this.#writeNow(this.#fd, pieces)) {
       if (this.#error) throw this.#error;
       return;
     }
+    [this.#room, this.#spare] = [this.#spare, this.#room]; // the stream has pieces of it until they are taken
     this.#writing = this.#write(pieces).then(() => {
       this.#writing = undefined;
       if (this.#held > 0) this.#flushSoon();

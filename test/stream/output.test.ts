@@ -72,6 +72,43 @@ t.test('rows wait for a slow reader, and are not heaped up', async (t) => {
   t.equal(shared.heaped, 0, 'also when rows come from several sides');
 });
 
+t.test('a row that was taken may be used for another: its bytes are out, or copied', async (t) => {
+  const path = join(folder(t), 'out');
+  const fd = openSync(path, 'w');
+  const slow = new Slow();
+  const lengths = Array.from({ length: 300 }, (_, n) => (n * 7919) % (n % 10 === 0 ? 200_000 : 30_000));
+  const expected = lengths.map((length, n) => `${n}é${'x'.repeat(length)}${n % 3}\n`).join('');
+  for (const output of [new Output(() => slow), new Output(() => slow, fd)]) {
+    const buffers = lengths.map((length) => Buffer.alloc(length));
+    for (const [n, buffer] of buffers.entries()) {
+      await output.row(`${n}é`, buffer.fill('x'), `${n % 3}`);
+      buffer.fill('!');
+      if (n % 50 === 0) await turn();
+    }
+    await output.flush();
+  }
+  closeSync(fd);
+  t.ok(slow.text === expected, 'to a slow reader');
+  t.ok(readFileSync(path, 'utf8') === expected, 'to a file');
+
+  // From several sides, rows stay whole.
+  const shared = new Slow();
+  const together = new Output(() => shared);
+  await Promise.all(
+    Array.from({ length: 8 }, async (_, side) => {
+      const buffer = Buffer.alloc(20_000);
+      for (let n = 0; n < 20; n++) {
+        await together.row('<', buffer.fill(`${side}`), '>');
+        buffer.fill('!');
+      }
+    }),
+  );
+  await together.flush();
+  const all = shared.text.split('\n').slice(0, -1);
+  t.equal(all.length, 160);
+  t.ok(all.every((row) => row.length === 20_002 && /^<(.)\1*>$/.test(row) && !row.includes('!')));
+});
+
 t.test('a row alone goes out soon; receipts and rows keep their order', async (t) => {
   const slow = new Slow();
   const output = new Output(() => slow);
