@@ -75,6 +75,10 @@ export interface Found {
   /** First 8 bytes of the line's SHA-256; null where others made the can. */
   hash: Buffer | null;
   unreadable: number;
+  /** Of the gzip member that holds the line; null for cans that others made. */
+  first_line: number | null;
+  offset: number | null;
+  length: number | null;
 }
 
 export interface Merged {
@@ -102,14 +106,28 @@ export function isFound(row: Found): boolean {
   );
 }
 
+/** The member that holds a line; undefined where none is known. @throws Malformed where none can be there */
+export function memberOf({ first_line, offset, length }: Found): MemberPlace | undefined {
+  if (first_line === null) return undefined;
+  const place = { first_line, offset: offset!, length: length! };
+  if (!isPlace(place)) throw new Malformed('damaged: a gzip member without a place');
+  return place;
+}
+
 /** True where this can be a part of a file. */
 export function isPlace({ first_line, offset, length }: MemberPlace): boolean {
   return [first_line, offset, length].every((n) => Number.isSafeInteger(n) && n >= 0) && first_line < LINES;
 }
 
+const LINENUM = `(line.id & ${LINES - 1})`;
+
+/** All of it in one statement: in a process that has just begun, another costs more than what it looks for. */
 const FOUND = `
-  SELECT can.id AS can, store, s3path, line.id & ${LINES - 1} AS linenum, ${UID} AS measurement_uid, report_id, input, hash, unreadable
-  FROM line JOIN can ON can.id = line.id >> 24 LEFT JOIN report ON report.id = line.report`;
+  SELECT can.id AS can, store, s3path, ${LINENUM} AS linenum, ${UID} AS measurement_uid, report_id, input, hash, unreadable,
+    first_line, offset, length
+  FROM line JOIN can ON can.id = line.id >> 24 LEFT JOIN report ON report.id = line.report
+    LEFT JOIN member ON member.can = can.id AND first_line =
+      (SELECT max(first_line) FROM member WHERE member.can = can.id AND first_line <= ${LINENUM})`;
 
 export interface CanToInsert {
   manifest: BriefManifest;
@@ -427,13 +445,14 @@ export class IndexDb {
   // --- looking up
 
   byUid(uid: string): Found[] {
-    const found = this.#find(`${FOUND} WHERE uid_text = ? ORDER BY line.id`, uid);
     const parsed = parseUid(uid);
-    if (!parsed) return found;
+    if (!parsed) return this.#find(`${FOUND} WHERE uid_text = ? ORDER BY line.id`, uid);
     const { cc, test } = parsed;
     const { time, hash } = uidSplitter(parsed)(uid);
-    const more = `${FOUND} WHERE uid_time = ? AND uid_hash = unhex(?) AND can.cc = ? AND can.test = ? ORDER BY line.id`;
-    return [...this.#find(more, time, hash, cc, test), ...found];
+    return this.#find(
+      `${FOUND} WHERE uid_text = ? OR (uid_time = ? AND uid_hash = unhex(?) AND can.cc = ? AND can.test = ?) ORDER BY line.id`,
+      ...[uid, time, hash, cc, test],
+    );
   }
 
   /** All lines of a report, or those of one input (`""` stands for no input). */
@@ -449,20 +468,6 @@ export class IndexDb {
     } catch (error) {
       throw this.named(error);
     }
-  }
-
-  /** The gzip member that holds a line; undefined for cans that others made. @throws Malformed where none can be there */
-  member(can: number, linenum: number): MemberPlace | undefined {
-    const sql =
-      'SELECT first_line, offset, length FROM member WHERE can = ? AND first_line <= ? ORDER BY first_line DESC LIMIT 1';
-    let place: MemberPlace | undefined;
-    try {
-      place = this.#sql(sql).get(can, linenum) as MemberPlace | undefined;
-    } catch (error) {
-      throw this.named(error);
-    }
-    if (place && !isPlace(place)) throw new Malformed(`${this.path}: damaged: a gzip member without a place`);
-    return place;
   }
 
   close(): void {

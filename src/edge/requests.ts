@@ -5,7 +5,7 @@ import { member, readJson, stringOf, type Value } from '../record/json.ts';
 import { parseUid } from '../record/names.ts';
 import { ROW_DEPTH } from '../record/rows.ts';
 import { Failure, Malformed } from '../stream/errors.ts';
-import { type Found, type IndexDb, isFound } from './index-db.ts';
+import { type Found, type IndexDb, isFound, memberOf } from './index-db.ts';
 import { LineReads, type Match } from './lookup.ts';
 import type { Store } from './store.ts';
 
@@ -114,10 +114,10 @@ export class Lookup {
   #match(found: Found): Match {
     if (!isFound(found) || found.unreadable) return { found, place: undefined };
     try {
-      return { found, place: this.#index.member(found.can, found.linenum) };
+      return { found, place: memberOf(found) };
     } catch (fault) {
       if (!(fault instanceof Malformed)) throw fault;
-      return { found, place: undefined, fault };
+      return { found, place: undefined, fault: new Malformed(`${this.#index.path}: ${fault.message}`) };
     }
   }
 
