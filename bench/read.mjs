@@ -13,10 +13,14 @@ const cannery = `node ${resolve('bin/cannery')}`;
 const file = 'read.jsonl.gz';
 if (!existsSync(`${cwd}/${file}`)) {
   const lines = [
-    'mkdir packed && cp -rl incoming/ packed/incoming && cd packed',
+    // Each on a line of its own: bash goes on behind a list that fails before its last command.
+    'mkdir packed',
+    'cp -rl incoming/ packed/incoming',
+    'cd packed',
     `${cannery} ls incoming | ${cannery} postcan --spool incoming --to outgoing --host n0 > rows`,
     `cat outgoing/ready/*11_*/*.jsonl.gz > ../${file}`, // of an hour, every country and test: 400 MB of text
-    'cd .. && rm -r packed',
+    'cd ..',
+    'rm -r packed',
   ];
   execFileSync('bash', ['-o', 'pipefail', '-e', '-c', lines.join('\n')], { cwd });
 }
