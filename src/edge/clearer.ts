@@ -7,6 +7,11 @@ import { errno } from '../stream/errors.ts';
 import { lstatOf } from './files.ts';
 import type { CanFolder } from './outgoing.ts';
 
+/** A collector may take a post away between two looks. */
+function noneIfGone(error: unknown): undefined {
+  if (errno(error) !== 'ENOENT') throw error;
+}
+
 /** Takes away an indexed can, and only such a one. */
 export async function clearCan(folder: CanFolder): Promise<'cleared' | { refused: string }> {
   if (folder.state !== 'indexed') return { refused: `${folder.state}, not indexed: only indexed cans are cleared` };
@@ -18,7 +23,9 @@ export async function clearCan(folder: CanFolder): Promise<'cleared' | { refused
     if (!areThere.get(hour)) continue; // gone, or a link
     const path = join(spool!, file);
     const stat = lstatOf(path);
-    if (!stat?.isFile() || stat.size !== bytes || sha256(await readFile(path)) !== digest) continue;
+    if (!stat?.isFile() || stat.size !== bytes) continue;
+    const content = await readFile(path).catch(noneIfGone);
+    if (!content || sha256(content) !== digest) continue;
     // Without the manifest nobody would know that this post is packed, and it would be packed again.
     return { refused: `${path} is in this can and still in the spool: postcan has to finish first` };
   }

@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { ROWS_EXT } from '../record/names.ts';
 import type { Reporter } from './commit.ts';
 import { replaceFile, sha256OfFile } from './files.ts';
-import { type BriefManifest, type CanFile, type CanFolder, type CanRow, canRow } from './outgoing.ts';
+import { type CanFile, type CanFolder, type CanRow, canRow, type Manifest } from './outgoing.ts';
 import type { Offer, Store } from './store.ts';
 
 export interface SendOptions {
@@ -21,7 +21,7 @@ export async function sendCan(
   row: CanRow,
   options: SendOptions,
 ): Promise<CanRow | { refused: string }> {
-  const manifest = folder.brief();
+  const manifest = folder.manifest();
   const { state } = folder;
   if (state === 'held') return { refused: 'held: the store has other bytes under its name' };
   if (manifest.class === 'unsanitised' && !options.private)
@@ -77,7 +77,7 @@ async function putAll(
 }
 
 /** The rows of the index, compressed once and kept, so that every try puts the same bytes. */
-async function rowsFile(folder: CanFolder, manifest: BriefManifest): Promise<CanFile> {
+async function rowsFile(folder: CanFolder, manifest: Manifest): Promise<CanFile> {
   const name = `${folder.can}${ROWS_EXT}`;
   const path = folder.file(name);
   if (!existsSync(path)) replaceFile(path, gzipSync(readFileSync(folder.file('rows.jsonl'))));

@@ -81,7 +81,7 @@ function leads(t: Test, program: string): string[] {
 
 t.test('a manifest that is believed, and leads to posts outside of the spool', (t) => {
   const changes: Change[] = [
-    ['edge/ownfiles.ts', 'if (!named || !isObject(value)) return false;', 'if (named && isObject(value)) return true;'],
+    ['edge/ownfiles.ts', 'if (!isBrief(value, can)) return false;', 'if (isObject(value)) return true;'],
     ['edge/hourcans.ts', ' || more.length > 0', ''],
   ];
   const [touched] = leads(t, buildChanged(t, 'manifest', changes));
