@@ -55,8 +55,8 @@ export default verb({
         }
         const { found, line } = answer;
         const { measurement_uid } = found;
-        const row = () => measurementRow({ measurement_uid, bucket_date: null, report_filename: null }, line);
-        await stage.emit(...(options.raw ? [line] : row()));
+        const provenance = { measurement_uid, bucket_date: null, report_filename: null };
+        await stage.emit(...(options.raw ? [line] : measurementRow(provenance, line)));
         giveRoom(line);
       };
       const expect = ({ request }: Asked) => {

@@ -48,8 +48,17 @@ export function fsyncFolder(path: string): void {
 }
 
 /** As `fsyncFolder`, while the caller goes on. Only the fsync waits for the disk: nothing else is worth a thread. */
-export async function fsyncFolderSoon(path: string): Promise<void> {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+export function fsyncFolderSoon(path: string): Promise<void> {
+  return fsyncAt(path, constants.O_RDONLY | constants.O_DIRECTORY);
+}
+
+/** Makes a file durable that another process may have written. */
+export function fsyncFileSoon(path: string): Promise<void> {
+  return fsyncAt(path, constants.O_RDONLY);
+}
+
+async function fsyncAt(path: string, flags: number): Promise<void> {
+  const fd = openSync(path, flags);
   try {
     await fsyncSoon(fd);
   } catch (error) {

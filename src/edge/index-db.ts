@@ -449,10 +449,8 @@ export class IndexDb {
     if (!parsed) return this.#find(`${FOUND} WHERE uid_text = ? ORDER BY line.id`, uid);
     const { cc, test } = parsed;
     const { time, hash } = uidSplitter(parsed)(uid);
-    return this.#find(
-      `${FOUND} WHERE uid_text = ? OR (uid_time = ? AND uid_hash = unhex(?) AND can.cc = ? AND can.test = ?) ORDER BY line.id`,
-      ...[uid, time, hash, cc, test],
-    );
+    const isIt = 'uid_text = ? OR (uid_time = ? AND uid_hash = unhex(?) AND can.cc = ? AND can.test = ?)';
+    return this.#find(`${FOUND} WHERE ${isIt} ORDER BY line.id`, uid, time, hash, cc, test);
   }
 
   /** All lines of a report, or those of one input (`""` stands for no input). */

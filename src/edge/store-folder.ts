@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, createReadStream, type Dirent, linkSync, openSync, readdirSync, statSync } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { compareKeys } from '../record/names.ts';
@@ -8,6 +7,7 @@ import { errno, Failure, Malformed } from '../stream/errors.ts';
 import {
   copyFile,
   exists,
+  fsyncFileSoon,
   fsyncFolderSoon,
   lstatOf,
   makeFolder,
@@ -96,7 +96,7 @@ export class FolderStore implements Store {
       if (errno(error) !== 'EEXIST') throw named(target, error);
       if (!(await holds(target, file))) return 'other';
       // Who put it there may have died before it was durable.
-      await sync(target);
+      await fsyncFileSoon(target);
       await this.#makeDurable(folder);
       return 'same';
     }
@@ -221,17 +221,6 @@ const PIECE = 256 * 1024;
 /** Tells one state of a file from another. */
 function stateOf({ size, mtimeNs, ino }: { size: bigint; mtimeNs: bigint; ino: bigint }): string {
   return `${size}-${mtimeNs}-${ino}`;
-}
-
-async function sync(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } catch (error) {
-    throw named(path, error);
-  } finally {
-    await handle.close();
-  }
 }
 
 async function holds(path: string, file: StoredFile): Promise<boolean> {
