@@ -1,6 +1,6 @@
 import { IndexDb } from '../edge/index-db.ts';
-import { type Answer, describeRequest, isUidText, Lookup, parseRequest, type Request } from '../edge/requests.ts';
-import { giveRoom } from '../edge/rooms.ts';
+import { describeRequest, type Hit, isUidText, Lookup, parseRequest, type Request } from '../edge/requests.ts';
+import { once } from '../edge/source.ts';
 import { accessOf, openSource, type Store } from '../edge/store.ts';
 import { measurementRow } from '../record/rows.ts';
 import { UsageError } from '../stream/errors.ts';
@@ -45,43 +45,35 @@ export default verb({
       return stores.get(spec)!;
     };
     const lookup = new Lookup(index, storeOf, stage.maxLine);
+    const give = async ({ found, line }: Hit) => {
+      const { measurement_uid } = found;
+      const provenance = { measurement_uid, bucket_date: null, report_filename: null };
+      await stage.emit(...(options.raw ? [line] : measurementRow(provenance, line)));
+    };
+    const refuse = ({ line, bytes }: Asked, reason: string) =>
+      stage.reject({ as: 'request', file: null, line, reason }, bytes);
+    const expect = ({ request }: Asked) => {
+      if (!(request instanceof Error)) lookup.expect(request);
+    };
+    const bring = async (one: Asked) => {
+      if (!(one.request instanceof Error)) await lookup.prefetch(one.request);
+      return one;
+    };
+    const report = reportId === undefined ? undefined : { reportId, ...(input === undefined ? {} : { input }) };
+    const named = report ? [report] : uids.map((uid) => ({ uid }));
+    const asked = named.length > 0 ? once(named.map(ask)) : requests(stage);
     try {
-      const give = async (one: Asked, answer: Answer) => {
-        if ('reason' in answer) {
-          const { request, line, bytes } = one;
-          const reason = request instanceof Error ? request.message : `${describeRequest(request)}: ${answer.reason}`;
-          stage.reject({ as: 'request', file: null, line, reason }, bytes);
-          return;
-        }
-        const { found, line } = answer;
-        const { measurement_uid } = found;
-        const provenance = { measurement_uid, bucket_date: null, report_filename: null };
-        await stage.emit(...(options.raw ? [line] : measurementRow(provenance, line)));
-        giveRoom(line);
-      };
-      const expect = ({ request }: Asked) => {
-        if (!(request instanceof Error)) lookup.expect(request);
-      };
-      if (reportId !== undefined) {
-        // A report may be large: each measurement is given as it is read.
-        const request = { reportId, ...(input === undefined ? {} : { input }) };
-        lookup.expect(request);
-        for await (const answer of lookup.answers(request)) await give(ask(request), answer);
-        return;
-      }
-      const asked = uids.length > 0 ? each(uids.map((uid) => ask({ uid }))) : requests(stage);
-      const read = async (one: Asked) => {
+      for await (const one of orderedMap(ahead(asked, AHEAD, expect), bring, { concurrency: jobs })) {
         const { request } = one;
-        return {
-          one,
-          answers: request instanceof Error ? [{ reason: request.message }] : await lookup.answer(request),
-        };
-      };
-      type Read = Awaited<ReturnType<typeof read>>;
-      for await (const { one, answers } of orderedMap<Asked, Read>(ahead(asked, AHEAD, expect), read, {
-        concurrency: jobs,
-      })) {
-        for (const answer of answers) await give(one, answer);
+        if (request instanceof Error) {
+          refuse(one, request.message);
+          continue;
+        }
+        // A report may be large: each measurement is given as it is read.
+        for await (const answer of lookup.answers(request)) {
+          if ('reason' in answer) refuse(one, `${describeRequest(request)}: ${answer.reason}`);
+          else await give(answer);
+        }
       }
     } finally {
       index.close();
@@ -96,13 +88,9 @@ function ask(request: Request): Asked {
   return { request, line: null, bytes: Buffer.from(JSON.stringify(row)) };
 }
 
-async function* each<T>(items: T[]): AsyncGenerator<T> {
-  yield* items;
-}
-
-async function* requests(stage: Stage): AsyncGenerator<Asked> {
-  for await (const { number: line, bytes } of stage.rows())
-    yield { request: requestOf(bytes), line, bytes: Buffer.from(bytes) };
+async function* requests(stage: Stage): AsyncGenerator<Asked[]> {
+  for await (const rows of stage.rowsAtOnce())
+    yield rows.map(({ number: line, bytes }) => ({ request: requestOf(bytes), line, bytes: Buffer.from(bytes) }));
 }
 
 function requestOf(bytes: Buffer): Request | Error {

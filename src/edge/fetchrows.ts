@@ -104,7 +104,7 @@ export async function* fetchRows(stage: Stage, mirror: Mirror, options: FetchOpt
 }
 
 /** What each row asks for; one that asks for the same as an earlier one is passed over. */
-async function* asking(stage: Stage, list: ReturnType<typeof fileRows>): AsyncGenerator<Asked> {
+async function* asking(stage: Stage, list: ReturnType<typeof fileRows>): AsyncGenerator<Asked[]> {
   const seen = new Map<string, string>();
   for await (const { row, line, bytes } of list) {
     const asked = { row, line, bytes: Buffer.from(bytes) };
@@ -116,10 +116,10 @@ async function* asking(stage: Stage, list: ReturnType<typeof fileRows>): AsyncGe
       const before = seen.get(key);
       if (before !== undefined && before !== store) throw new Error(`has the same key as what comes from ${before}`);
       seen.set(key, store);
-      if (before === undefined) yield { ...asked, wanted: { store, key, bytes: row.bytes, etag } };
+      if (before === undefined) yield [{ ...asked, wanted: { store, key, bytes: row.bytes, etag } }];
       else stage.tally('doubles');
     } catch (error) {
-      yield { ...asked, wanted: error as Error };
+      yield [{ ...asked, wanted: error as Error }];
     }
   }
 }

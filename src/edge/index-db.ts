@@ -96,14 +96,19 @@ export interface MemberPlace {
 
 /** True where a row has the form of one: the file may be damaged, or forged. */
 export function isFound(row: Found): boolean {
-  const isText = (value: unknown) => typeof value === 'string';
   const { store, s3path, measurement_uid, report_id, input, hash } = row;
   return (
-    isText(store) &&
-    isText(s3path) &&
-    [measurement_uid, report_id, input].every((value) => value === null || isText(value)) &&
+    typeof store === 'string' &&
+    typeof s3path === 'string' &&
+    isTextOrNull(measurement_uid) &&
+    isTextOrNull(report_id) &&
+    isTextOrNull(input) &&
     (hash === null || (Buffer.isBuffer(hash) && hash.length === 8))
   );
+}
+
+function isTextOrNull(value: unknown): boolean {
+  return value === null || typeof value === 'string';
 }
 
 /** The member that holds a line; undefined where none is known. @throws Malformed where none can be there */
@@ -116,7 +121,11 @@ export function memberOf({ first_line, offset, length }: Found): MemberPlace | u
 
 /** True where this can be a part of a file. */
 export function isPlace({ first_line, offset, length }: MemberPlace): boolean {
-  return [first_line, offset, length].every((n) => Number.isSafeInteger(n) && n >= 0) && first_line < LINES;
+  return isCount(first_line) && isCount(offset) && isCount(length) && first_line < LINES;
+}
+
+function isCount(n: number): boolean {
+  return Number.isSafeInteger(n) && n >= 0;
 }
 
 const LINENUM = `(line.id & ${LINES - 1})`;

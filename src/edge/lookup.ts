@@ -10,7 +10,6 @@ import type { Found, MemberPlace } from './index-db.ts';
 import { inflate } from './inflate.ts';
 import { MemberReads } from './memberreads.ts';
 import { SLICE } from './members.ts';
-import { takeRoom } from './rooms.ts';
 import { peekBytes } from './source.ts';
 import type { Store } from './store.ts';
 
@@ -23,8 +22,6 @@ const OWN = new Set(['ENOENT', 'EACCES', 'EISDIR', 'ENOTDIR', 'EIO', 'ENAMETOOLO
 export interface Match {
   found: Found;
   place: MemberPlace | undefined;
-  /** Why its member is not known. */
-  fault?: Malformed;
 }
 
 /** Lines of cans, read with few requests where it is known which will be asked for. */
@@ -51,8 +48,15 @@ export class LineReads {
     else this.#streams.forget(found);
   }
 
+  /** Has a line's bytes brought, so that `line` need not wait. Whatever is wrong is told then. */
+  async prefetch(store: Store, { found, place }: Match): Promise<void> {
+    if (found.unreadable) return;
+    const bringing = place ? this.#members.prefetch(store, found, place) : this.#streams.prefetch(store, found);
+    await bringing.catch(() => undefined);
+  }
+
   /**
-   * Whoever has done with it may give its room back (`giveRoom`).
+   * A line, good until the next is asked for.
    * @throws Malformed where it is unreadable, or where the store gives other bytes than were indexed
    */
   async line(store: Store, { found, place }: Match): Promise<Buffer> {
@@ -99,7 +103,7 @@ function isTheLine(line: Buffer, { hash, report_id, input }: Found): boolean {
   }
 }
 
-/** A copy of the n-th line of a text, from 0, in a room. */
+/** The n-th line of a text, from 0. */
 function lineOf(text: Buffer, n: number): Buffer | undefined {
   let start = 0;
   for (let i = 0; i < n; i++) {
@@ -108,10 +112,7 @@ function lineOf(text: Buffer, n: number): Buffer | undefined {
     start = end + 1;
   }
   const end = text.indexOf(LF, start);
-  if (end === -1) return undefined;
-  const line = takeRoom(end - start);
-  text.copy(line, 0, start, end);
-  return line;
+  return end === -1 ? undefined : text.subarray(start, end);
 }
 
 const FIRST_READ = 256 * 1024;
@@ -150,15 +151,26 @@ class Streams {
     if (known?.isDone) this.#cans.delete(can);
   }
 
+  /** Has a line brought. Whatever is wrong is told by `line`. */
+  async prefetch(store: Store, place: Place): Promise<void> {
+    await this.#can(place).bring(store, place, () => this.#inflated++ < MOST_SYNC);
+  }
+
   /** The line; undefined where the can ends before it. */
   async line(store: Store, place: Place): Promise<Buffer | undefined> {
-    if (!this.#cans.has(place.can)) this.want(place);
-    const can = this.#cans.get(place.can)!;
+    const can = this.#can(place);
     try {
-      return await can.line(store, place, () => this.#inflated++ < MOST_SYNC);
+      await this.prefetch(store, place);
+      return can.take(place.linenum);
     } finally {
+      can.forget(place.linenum);
       if (can.isDone) this.#cans.delete(place.can);
     }
+  }
+
+  #can(place: Place): StreamedCan {
+    if (!this.#cans.get(place.can)?.wants(place.linenum)) this.want(place);
+    return this.#cans.get(place.can)!;
   }
 }
 
@@ -183,19 +195,23 @@ class StreamedCan {
     this.#wanted.set(n, (this.#wanted.get(n) ?? 0) + 1);
   }
 
+  wants(n: number): boolean {
+    return this.#wanted.has(n);
+  }
+
   /** One after the other: what the one reads is there for the next. */
-  line(store: Store, { s3path, linenum }: Place, maySync: () => boolean): Promise<Buffer | undefined> {
+  bring(store: Store, { s3path, linenum }: Place, maySync: () => boolean): Promise<void> {
     const mine = this.#turn.then(async () => {
-      try {
-        if (!this.#knows(linenum)) await this.#read(store, s3path, linenum, maySync());
-        if (this.#end?.fault !== undefined && linenum >= this.#end.from) throw this.#end.fault;
-        return this.#kept.get(linenum);
-      } finally {
-        this.forget(linenum);
-      }
+      if (!this.#knows(linenum)) await this.#read(store, s3path, linenum, maySync());
     });
     this.#turn = mine.catch(() => undefined);
     return mine;
+  }
+
+  /** A line that was brought; undefined where the can ends before it. @throws why it cannot be read */
+  take(n: number): Buffer | undefined {
+    if (this.#end?.fault !== undefined && n >= this.#end.from) throw this.#end.fault;
+    return this.#kept.get(n);
   }
 
   #knows(n: number): boolean {

@@ -23,6 +23,12 @@ const FEW = 4;
 /** Where so many of a can are known to be wanted, it is worth that. */
 const MANY = 8;
 
+interface Can {
+  /** Its number in the index. */
+  can: number;
+  s3path: string;
+}
+
 export class MemberReads {
   readonly maxLine: number;
   #inflated = 0;
@@ -49,31 +55,32 @@ export class MemberReads {
     if (known?.isDone) this.#cans.delete(can);
   }
 
+  /** Has a member's bytes brought. Whatever is wrong is told by `read`. */
+  async prefetch(store: Store, { can, s3path }: Can, place: MemberPlace): Promise<void> {
+    const wanted = this.#wanted(can, place) ?? (await this.#wantedNow(can, place));
+    await wanted.read(store, s3path, place).bytes;
+  }
+
   /**
    * What is wanted of a member's text.
-   * @param take is given the text, which is there until it returns
+   * @param take is given the text, which is there until the next member is read
    * @param sure as `take`, but of text that may not be all and may be wrong; what it finds is right, or it is undefined
    * @throws Malformed where there is no such member
    */
   async read<T>(
     store: Store,
-    { can, s3path }: { can: number; s3path: string },
+    { can, s3path }: Can,
     place: MemberPlace,
     take: (text: Buffer) => T,
     sure?: (text: Buffer) => T | undefined,
   ): Promise<T> {
-    if (!this.#cans.get(can)?.wants(place)) this.want(can, place);
-    const wanted = this.#cans.get(can)!;
+    const wanted = this.#wanted(can, place) ?? (await this.#wantedNow(can, place));
     let using: SharedRead | undefined;
     try {
       const { bytes, read } = await wanted.bytes(store, s3path, place);
       using = read;
-      const isMany = wanted.count >= MANY; // by now those that came with this one are told
       const told = bytes.length < 4 ? 0 : bytes.readUInt32LE(bytes.length - 4);
-      const most = Math.min(LARGEST_TEXT, this.maxLine + PROGRAM_TEXT);
-      const isUsual = bytes.length <= SMALL && told <= most;
-      const isWorth = this.#room !== undefined || isMany || this.#inflated++ >= FEW;
-      const room = isUsual && isWorth ? await this.#textRoom() : undefined;
+      const room = this.#isForRoom(bytes, told, wanted) ? await this.#textRoom() : undefined;
       const found = sure && room?.find(bytes, sure);
       if (found !== undefined) return found;
       return take(room?.inflate(bytes) ?? (await this.#inflate(s3path, place, bytes, told)));
@@ -83,10 +90,27 @@ export class MemberReads {
     }
   }
 
+  #wanted(can: number, place: MemberPlace): WantedMembers | undefined {
+    const known = this.#cans.get(can);
+    return known?.wants(place) ? known : undefined;
+  }
+
+  async #wantedNow(can: number, place: MemberPlace): Promise<WantedMembers> {
+    this.want(can, place);
+    await turn(); // requests that came with this one are told meanwhile
+    return this.#wanted(can, place) ?? this.#wantedNow(can, place);
+  }
+
+  /** @param told length of the text */
+  #isForRoom(bytes: Buffer, told: number, { count }: WantedMembers): boolean {
+    if (bytes.length > SMALL || told > Math.min(LARGEST_TEXT, this.maxLine + PROGRAM_TEXT)) return false;
+    return this.#room !== undefined || count >= MANY || this.#inflated++ >= FEW;
+  }
+
   async #textRoom(): Promise<TextRoom> {
+    if (this.#room) return this.#room;
     const { TextRoom } = await import('./textroom.ts');
-    this.#room ??= new TextRoom(SMALL, LARGEST_TEXT);
-    return this.#room;
+    return (this.#room ??= new TextRoom(SMALL, LARGEST_TEXT));
   }
 
   /** @param told length of the text */
@@ -172,16 +196,20 @@ class WantedMembers {
     this.#wanted.delete(offset);
   }
 
+  /** What brings a member. */
+  read(store: Store, key: string, place: MemberPlace): SharedRead {
+    const own = this.#wanted.get(place.offset)!;
+    if (!own.read) this.#read(store, key, this.#near(place));
+    return own.read!;
+  }
+
   /**
    * A member's bytes, and with the same request those of the members near it that are wanted.
    * @returns with them what is to be released by whoever has done with them
    */
   async bytes(store: Store, key: string, place: MemberPlace): Promise<{ bytes: Buffer; read: SharedRead }> {
     const { offset, length } = place;
-    const own = this.#wanted.get(offset)!;
-    if (!own.read) await turn(); // requests that came with this one are told meanwhile
-    if (!own.read) this.#read(store, key, this.#near(place));
-    const read = own.read!;
+    const read = this.read(store, key, place);
     read.use();
     try {
       const bytes = await read.bytes;

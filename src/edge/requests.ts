@@ -54,14 +54,27 @@ export function describeRequest(request: Request): string {
     : `${request.reportId} with input ${JSON.stringify(request.input)}`;
 }
 
-export type Answer = { found: Found; line: Buffer } | { reason: string };
+/** A measurement that was asked for. */
+export interface Hit {
+  found: Found;
+  line: Buffer;
+}
+
+export type Answer = Hit | { reason: string };
+
+interface Known extends Match {
+  /** The same for copies of a line in several cans. */
+  identity: string;
+  /** Why it cannot be read, where that is known. */
+  fault?: Malformed;
+}
 
 export class Lookup {
   #index: IndexDb;
   #storeOf: (name: string) => Promise<Store>;
   #reads: LineReads;
-  /** What was found of requests that are to come. */
-  #expected = new WeakMap<Request, Match[]>();
+  /** What the index has of requests that are not answered yet. */
+  #known = new WeakMap<Request, Known[]>();
 
   /** @param storeOf opens the store that the index names */
   constructor(index: IndexDb, storeOf: (name: string) => Promise<Store>, maxLine: number) {
@@ -71,72 +84,83 @@ export class Lookup {
   }
 
   /**
-   * All measurements that a request means, in the order of the index, as they are read. The same line in two
-   * cans comes once, and one readable copy is enough.
+   * All measurements that a request means, in the order of the index, as they are read: a line is good until the next
+   * is asked for. The same line in two cans comes once, and one readable copy is enough.
    */
   async *answers(request: Request): AsyncGenerator<Answer> {
     const matches = this.#matches(request);
     if (matches.length === 0) yield { reason: this.#unknown(request) };
     const given = new Set<string>();
     const failed = new Map<string, Answer>();
-    for (const [n, match] of matches.entries()) {
-      const { found } = match;
-      if (!isFound(found)) {
-        failed.set(`${n}`, { reason: `${this.#index.path}: damaged: a row that is none of a line` });
-        continue;
-      }
-      const identity = `${found.measurement_uid} ${found.hash?.toString('hex') ?? `${found.s3path} ${found.linenum}`}`;
+    for (const match of matches) {
+      const { identity } = match;
       if (given.has(identity)) {
         this.#reads.forget(match);
         continue;
       }
-      try {
-        if (match.fault) throw match.fault;
-        const store = await this.#storeOf(found.store);
-        yield { found, line: await this.#reads.line(store, match) };
-        given.add(identity);
-        failed.delete(identity);
-      } catch (error) {
-        if (!(error instanceof Malformed)) throw error;
-        if (!failed.has(identity)) failed.set(identity, { reason: error.message });
+      const answer = await this.#read(match);
+      if ('reason' in answer) {
+        if (!failed.has(identity)) failed.set(identity, answer);
+        continue;
       }
+      yield answer;
+      given.add(identity);
+      failed.delete(identity);
     }
     yield* failed.values();
   }
 
-  #matches(request: Request): Match[] {
-    const expected = this.#expected.get(request);
-    if (expected) return expected;
-    const found = 'uid' in request ? this.#index.byUid(request.uid) : this.#index.byReport(...keysOf(request));
-    return found.map((one) => this.#match(one));
+  async #read(match: Known): Promise<Answer> {
+    const { found, fault } = match;
+    try {
+      if (fault) throw fault;
+      return { found, line: await this.#reads.line(await this.#storeOf(found.store), match) };
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      return { reason: error.message };
+    }
   }
 
-  #match(found: Found): Match {
-    if (!isFound(found) || found.unreadable) return { found, place: undefined };
+  #matches(request: Request): Known[] {
+    const known = this.#known.get(request);
+    if (known) return known;
+    const found = 'uid' in request ? this.#index.byUid(request.uid) : this.#index.byReport(...keysOf(request));
+    const matches = found.map((one, n) => this.#match(one, n));
+    this.#known.set(request, matches);
+    return matches;
+  }
+
+  #match(found: Found, n: number): Known {
+    const damaged = (what: string) => new Malformed(`${this.#index.path}: ${what}`);
+    if (!isFound(found))
+      return { found, place: undefined, identity: `${n}`, fault: damaged('damaged: a row that is none of a line') };
+    const { measurement_uid, hash, s3path, linenum, unreadable } = found;
+    const identity = `${measurement_uid} ${hash?.toString('hex') ?? `${s3path} ${linenum}`}`;
     try {
-      return { found, place: memberOf(found) };
+      return { found, place: unreadable ? undefined : memberOf(found), identity };
     } catch (fault) {
       if (!(fault instanceof Malformed)) throw fault;
-      return { found, place: undefined, fault: new Malformed(`${this.#index.path}: ${fault.message}`) };
+      return { found, place: undefined, identity, fault: damaged(fault.message) };
     }
   }
 
   /** A request that will come: its lines are read together with others that lie near them. */
   expect(request: Request): void {
     try {
-      const matches = this.#matches(request);
-      this.#expected.set(request, matches);
-      for (const match of matches) if (isFound(match.found) && !match.fault) this.#reads.want(match);
+      for (const match of this.#matches(request)) if (!match.fault) this.#reads.want(match);
     } catch (error) {
       if (!(error instanceof Failure) && !(error instanceof Malformed)) throw error; // told when its turn comes
     }
   }
 
-  /** As `answers`, for requests that are answered several at a time. */
-  async answer(request: Request): Promise<Answer[]> {
-    const all: Answer[] = [];
-    for await (const one of this.answers(request)) all.push(one);
-    return all;
+  /** Has brought what the answers to a request begin with, several at a time. Whatever is wrong is told with the answers. */
+  async prefetch(request: Request): Promise<void> {
+    try {
+      const [first] = this.#matches(request);
+      if (first && !first.fault) await this.#reads.prefetch(await this.#storeOf(first.found.store), first);
+    } catch (error) {
+      if (!(error instanceof Failure) && !(error instanceof Malformed)) throw error;
+    }
   }
 
   #unknown(request: Request): string {

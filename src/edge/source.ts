@@ -10,9 +10,9 @@ export function fileBytes(path: string): Bytes {
   return createReadStream(path, { highWaterMark: 256 * 1024 });
 }
 
-/** Bytes that are at hand. */
-export async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
-  yield bytes;
+/** What is at hand. */
+export async function* once<T>(one: T): AsyncGenerator<T> {
+  yield one;
 }
 
 /**

@@ -26,9 +26,11 @@ export function timeOf(digits: string): number | undefined {
   const { length } = digits;
   if (length !== 8 && length !== 10 && length !== 14) return undefined;
   const year = digitsOf(digits, 0, 4);
-  const [month, day] = [digitsOf(digits, 4, 6), digitsOf(digits, 6, 8)];
+  const month = digitsOf(digits, 4, 6);
+  const day = digitsOf(digits, 6, 8);
   const hour = length > 8 ? digitsOf(digits, 8, 10) : 0;
-  const [minute, second] = length > 10 ? [digitsOf(digits, 10, 12), digitsOf(digits, 12, 14)] : [0, 0];
+  const minute = length > 10 ? digitsOf(digits, 10, 12) : 0;
+  const second = length > 10 ? digitsOf(digits, 12, 14) : 0;
   const isTime = hour <= 23 && minute <= 59 && second <= 59; // false for NaN
   if (!isTime || !(month >= 1 && month <= 12) || !(day >= 1) || !(year >= 100)) return undefined;
   const days = month === 2 ? (isLeap(year) ? 29 : 28) : DAYS[month - 1]!;

@@ -34,44 +34,87 @@ export async function* splitLines(
   limits: LineLimits,
   from = 1,
 ): AsyncGenerator<Line> {
-  let pieces: Buffer[] = [];
-  let held = 0;
-  let number = from;
-  let long: LongLine | undefined;
-  const keep = (piece: Buffer) => {
-    if (long) return long.write(piece);
-    pieces.push(piece);
-    held += piece.length;
-    if (held <= limits.maxLine) return;
-    long = limits.onLong(number);
-    for (const p of pieces) long.write(p);
-    pieces = [];
-    held = 0;
-  };
+  const splitter = new LineSplitter(limits, from);
   try {
-    for await (const raw of source) {
-      const chunk = Buffer.isBuffer(raw) ? raw : Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
-      let start = 0;
-      for (let end = chunk.indexOf(LF); end !== -1; end = chunk.indexOf(LF, start)) {
-        if (pieces.length === 0 && !long && end - start <= limits.maxLine) {
-          yield { number, bytes: chunk.subarray(start, end), ended: true };
-        } else {
-          keep(chunk.subarray(start, end));
-          if (long) long.end();
-          else yield { number, bytes: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, held), ended: true };
-          long = undefined;
-          pieces = [];
-          held = 0;
-        }
-        number++;
-        start = end + 1;
-      }
-      // The source may use its chunk again, so what waits for its line feed is copied.
-      if (start < chunk.length) keep(Buffer.from(chunk.subarray(start)));
-    }
-    if (held > 0) yield { number, bytes: Buffer.concat(pieces, held), ended: false };
+    for await (const chunk of source) for (const line of splitter.push(chunk)) yield line;
+    for (const line of splitter.end()) yield line;
   } finally {
-    long?.end(); // also when the source fails within it
+    splitter.close();
+  }
+}
+
+/** As `splitLines`: the lines that end in a chunk come together, and are good until the next are asked for. */
+export async function* linesAtOnce(source: AsyncIterable<Uint8Array>, limits: LineLimits): AsyncGenerator<Line[]> {
+  const splitter = new LineSplitter(limits, 1);
+  try {
+    for await (const chunk of source) yield [...splitter.push(chunk)];
+    yield [...splitter.end()];
+  } finally {
+    splitter.close();
+  }
+}
+
+class LineSplitter {
+  #limits: LineLimits;
+  #number: number;
+  /** Of a line that goes on in the next chunk. */
+  #pieces: Buffer[] = [];
+  #held = 0;
+  #long: LongLine | undefined;
+
+  constructor(limits: LineLimits, from: number) {
+    this.#limits = limits;
+    this.#number = from;
+  }
+
+  /** Lines that end in a chunk. */
+  *push(raw: Uint8Array): Generator<Line> {
+    const chunk = Buffer.isBuffer(raw) ? raw : Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+    let start = 0;
+    for (let end = chunk.indexOf(LF); end !== -1; end = chunk.indexOf(LF, start)) {
+      const bytes = this.#line(chunk.subarray(start, end));
+      if (bytes) yield { number: this.#number, bytes, ended: true };
+      this.#number++;
+      start = end + 1;
+    }
+    // The source may use its chunk again, so what waits for its line feed is copied.
+    if (start < chunk.length) this.#keep(Buffer.from(chunk.subarray(start)));
+  }
+
+  /** What no line feed follows. */
+  *end(): Generator<Line> {
+    if (this.#held === 0) return;
+    yield { number: this.#number, bytes: Buffer.concat(this.#pieces, this.#held), ended: false };
+  }
+
+  close(): void {
+    this.#long?.end(); // also when the source fails within it
+  }
+
+  /** @returns undefined for one that is over the limit */
+  #line(end: Buffer): Buffer | undefined {
+    if (this.#pieces.length === 0 && !this.#long && end.length <= this.#limits.maxLine) return end;
+    this.#keep(end);
+    const line = this.#long ? undefined : Buffer.concat(this.#pieces, this.#held);
+    this.#long?.end();
+    this.#long = undefined;
+    this.#pieces = [];
+    this.#held = 0;
+    return line;
+  }
+
+  #keep(piece: Buffer): void {
+    if (this.#long) {
+      this.#long.write(piece);
+      return;
+    }
+    this.#pieces.push(piece);
+    this.#held += piece.length;
+    if (this.#held <= this.#limits.maxLine) return;
+    this.#long = this.#limits.onLong(this.#number);
+    for (const p of this.#pieces) this.#long.write(p);
+    this.#pieces = [];
+    this.#held = 0;
   }
 }
 

@@ -1,3 +1,5 @@
+import { setImmediate as turn } from 'node:timers/promises';
+
 export interface Flow<T> {
   /** Tasks under way at once. */
   concurrency: number;
@@ -18,40 +20,61 @@ export async function* orderedMap<T, R>(
 ): AsyncGenerator<R> {
   const running: { result: Promise<R>; weight: number }[] = [];
   let weight = 0;
-  const start = (item: T, own: number) => {
-    const result = task(item);
-    result.catch(() => undefined); // thrown when its turn comes
-    running.push({ result, weight: own });
-    weight += own;
-  };
-  let broken: { error: unknown } | undefined;
-  const items = orUntilBroken(source, (error) => (broken = { error }));
-  let pulled: Promise<IteratorResult<T>> | undefined;
-  let held: { item: T; own: number } | undefined;
+  const hasRoom = (own: number) => running.length < concurrency && (running.length === 0 || weight + own <= maxWeight);
+  const room = new Bell();
+  const begun = new Bell();
+  let stopped = false;
   let ended = false;
+  let broken: { error: unknown } | undefined;
+  const pump = async () => {
+    try {
+      for await (const item of source) {
+        const own = weigh(item);
+        while (!stopped && !hasRoom(own)) await room.rung();
+        if (stopped) return;
+        const result = task(item);
+        result.catch(() => undefined); // thrown when its turn comes
+        running.push({ result, weight: own });
+        weight += own;
+        begun.ring();
+      }
+    } catch (error) {
+      broken = { error };
+    }
+    ended = true;
+    begun.ring();
+  };
+  const pumping = pump();
   try {
-    while (!ended || held || running.length > 0) {
-      if (held && running.length < concurrency && (running.length === 0 || weight + held.own <= maxWeight)) {
-        start(held.item, held.own);
-        held = undefined;
-      }
-      if (!held && !ended) pulled ??= items.next();
+    for (;;) {
       const [first] = running;
-      // What comes first: an item, or the result whose turn it is.
-      const next = await Promise.race([pulled, first?.result.then(() => undefined)].filter((one) => one !== undefined));
-      if (next === undefined) {
-        weight -= running.shift()!.weight;
-        yield await first!.result;
-      } else {
-        pulled = undefined;
-        if (next.done) ended = true;
-        else held = { item: next.value, own: weigh(next.value) };
-      }
+      if (first) {
+        yield await first.result;
+        running.shift();
+        weight -= first.weight;
+        room.ring();
+      } else if (ended) break;
+      else await begun.rung();
     }
     if (broken) throw broken.error;
   } finally {
-    await Promise.allSettled([pulled, ...running.map(({ result }) => result)]);
-    await items.return(undefined);
+    stopped = true;
+    room.ring();
+    await Promise.allSettled([pumping, ...running.map(({ result }) => result)]);
+  }
+}
+
+/** Wakes whoever waits for something to change. */
+class Bell {
+  #waiting: (() => void) | undefined;
+
+  ring(): void {
+    this.#waiting?.();
+    this.#waiting = undefined;
+  }
+
+  rung(): Promise<void> {
+    return new Promise((done) => (this.#waiting = done));
   }
 }
 
@@ -95,42 +118,62 @@ export function gate(width: number): <T>(task: () => Promise<T>) => Promise<T> {
 }
 
 /**
- * Reads a source before its items are asked for, up to `most` of them.
- * @param seen told of each as it is read
+ * Reads a source of batches before their items are asked for, until `most` of these wait.
+ * @param seen told of each item when its batch is read
  */
-export async function* ahead<T>(source: AsyncIterable<T>, most: number, seen: (item: T) => void): AsyncGenerator<T> {
-  const read: T[] = [];
+export async function* ahead<T>(source: AsyncIterable<T[]>, most: number, seen: (item: T) => void): AsyncGenerator<T> {
+  let read: T[] = [];
+  /** Read and not given yet. */
+  let waiting = 0;
+  const given = new Bell();
+  const come = new Bell();
+  let stopped = false;
   let ended = false;
   let broken: { error: unknown } | undefined;
-  let wake = () => {};
-  const change = () => new Promise<void>((done) => (wake = done));
   const pump = async () => {
-    for await (const item of orUntilBroken(source, (error) => (broken = { error }))) {
-      if (ended) return;
-      seen(item);
-      read.push(item);
-      wake();
-      while (read.length >= most && !ended) await change();
+    try {
+      for await (const batch of source) {
+        if (stopped) return;
+        for (const item of batch) {
+          seen(item);
+          read.push(item);
+        }
+        waiting += batch.length;
+        come.ring();
+        while (waiting >= most && !stopped) await given.rung();
+      }
+    } catch (error) {
+      broken = { error };
     }
     ended = true;
-    wake();
+    come.ring();
   };
-  const pumping = pump();
+  pump();
   try {
-    for (;;) {
-      while (read.length > 0) {
-        const item = read.shift()!;
-        wake();
+    while (!ended || read.length > 0) {
+      if (read.length === 0) await come.rung();
+      await quiet(() => read.length); // what is there already is seen before the first item goes
+      const items = read;
+      read = [];
+      for (const item of items) {
+        waiting--;
+        given.ring();
         yield item;
       }
-      if (ended) break;
-      await change();
     }
-    await pumping;
     if (broken) throw broken.error;
   } finally {
-    ended = true;
-    wake();
+    stopped = true;
+    given.ring();
+  }
+}
+
+/** Resolves when a number does not grow any more for two turns: a pipe is looked at in every other. */
+async function quiet(count: () => number): Promise<void> {
+  for (let still = 0, seen = count(); still < 2; still++) {
+    await turn();
+    if (count() !== seen) still = -1;
+    seen = count();
   }
 }
 

@@ -7,6 +7,8 @@ import { errno, ReaderGone } from './errors.ts';
 type Serializer = NodeJS.ReadableStream & { write(row: object): boolean };
 
 const FLUSH_AT = 64 * 1024;
+/** Most rows have nothing to wait for. */
+const DONE = Promise.resolve();
 
 /** Rows to stdout: gathered into larger writes, with back-pressure, and quiet when the reader has gone. */
 export class Output {
@@ -59,22 +61,22 @@ export class Output {
   }
 
   /** Writes one row; a line feed is added. Resolves when the next one may come, and the pieces may be used for something else. */
-  async row(...pieces: (Buffer | string)[]): Promise<void> {
+  row(...pieces: (Buffer | string)[]): Promise<void> {
     for (const piece of pieces) this.#push(piece);
     this.#push('\n');
-    await this.#settle();
+    return this.#settle();
   }
 
   /** Writes bytes as they are. Resolves when the next may come. */
-  async piece(piece: Buffer | string): Promise<void> {
+  piece(piece: Buffer | string): Promise<void> {
     this.#push(piece);
-    await this.#settle();
+    return this.#settle();
   }
 
-  async #settle(): Promise<void> {
-    if (this.#error) throw this.#error;
-    if (this.#held >= FLUSH_AT) await this.flush();
-    else if (!this.#writing) this.#flushSoon();
+  #settle(): Promise<void> {
+    if (this.#error || this.#held >= FLUSH_AT) return this.flush();
+    if (!this.#writing) this.#flushSoon();
+    return DONE;
   }
 
   #flushSoon() {

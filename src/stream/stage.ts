@@ -2,7 +2,7 @@ import { fstatSync, statSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { describe, EXIT, Failure, printable, ReaderGone, UsageError } from './errors.ts';
 import { linesInPlace, type ReadInto, readerOf } from './inplace.ts';
-import { type Line, type LineLimits, type LongLine, splitLines } from './lines.ts';
+import { type Line, type LineLimits, type LongLine, linesAtOnce, splitLines } from './lines.ts';
 import { Output } from './output.ts';
 import { Progress } from './progress.ts';
 import { isSameFile, type Reject, RejectsFile } from './rejects.ts';
@@ -56,6 +56,15 @@ export class Stage {
   async *rows(): AsyncGenerator<Line> {
     refuseTerminal();
     yield* this.lines(this.count(process.stdin), null, 'row');
+  }
+
+  /** The same, as they come: all that can be had at once. A row is good until the next are asked for. */
+  async *rowsAtOnce(): AsyncGenerator<Line[]> {
+    refuseTerminal();
+    for await (const lines of linesAtOnce(this.count(process.stdin), this.#limits(null, 'row'))) {
+      this.took(lines.length);
+      yield lines;
+    }
   }
 
   /**
@@ -152,9 +161,9 @@ export class Stage {
   // --- rows out
 
   /** One row to stdout, given in pieces. */
-  async emit(...pieces: (Buffer | string)[]): Promise<void> {
+  emit(...pieces: (Buffer | string)[]): Promise<void> {
     this.counts.out!++;
-    await this.#out.row(...pieces);
+    return this.#out.row(...pieces);
   }
 
   /** Rows to stdout, with their line feeds. */

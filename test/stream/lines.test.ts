@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { linesInPlace, streamReader } from '../../src/stream/inplace.ts';
-import { type Line, type LineLimits, type LongLine, readAll, splitLines } from '../../src/stream/lines.ts';
-import { forEachOf, orderedMap } from '../../src/stream/ordered.ts';
+import { type Line, type LineLimits, type LongLine, linesAtOnce, readAll, splitLines } from '../../src/stream/lines.ts';
+import { ahead, forEachOf, orderedMap } from '../../src/stream/ordered.ts';
 
 // --- lines
 
@@ -72,6 +72,21 @@ async function* inOneBuffer(chunks: string[]): AsyncGenerator<Uint8Array> {
     yield buffer.subarray(0, buffer.write(chunk, 'latin1'));
   }
 }
+
+t.test('linesAtOnce: the lines of splitLines, those of a chunk together', async (t) => {
+  const long: number[] = [];
+  const onLong = (number: number) => {
+    long.push(number);
+    return { write() {}, end() {} };
+  };
+  const together: Seen[][] = [];
+  const chunks = ['a\nb', 'b\n\ntoo long for this', '\nc\nd\n', 'e'];
+  for await (const lines of linesAtOnce(inOneBuffer(chunks), { maxLine: 10, onLong }))
+    together.push(lines.map(({ number, bytes, ended }) => ({ number, text: bytes.toString(), ended })));
+  const [first, second, , , fifth, sixth, last] = naively(chunks.join(''), 100);
+  t.same(together, [[first], [second, { number: 3, text: '', ended: true }], [fifth, sixth], [], [last]]);
+  t.same(long, [4]);
+});
 
 for (const splitter of [splitLines, inPlace]) {
   t.test(`${splitter.name}: lines are those of a naive split, however the bytes come`, async (t) => {
@@ -265,6 +280,75 @@ t.test('orderedMap stops its source and its tasks with its reader', async (t) =>
   for await (const n of orderedMap(source, task, { concurrency: 3 })) if (n === 5) break;
   t.ok(ended);
   t.equal(under, 0);
+});
+
+t.test('orderedMap: what weighs or begins a task may fail as well', async (t) => {
+  const failing = () => {
+    throw new Error('no');
+  };
+  const drain = async (flow: AsyncGenerator<unknown>) => {
+    for await (const _ of flow) t.fail();
+  };
+  await t.rejects(drain(orderedMap([1], failing, { concurrency: 2 })), { message: 'no' });
+  await t.rejects(drain(orderedMap([1], async (n) => n, { concurrency: 2, weigh: failing })), { message: 'no' });
+});
+
+t.test('ahead: what is there is seen before the first item is given, and no more than is wanted', async (t) => {
+  let read = 0;
+  let ended = false;
+  const source = async function* () {
+    try {
+      for (;;) {
+        yield [read++, read++];
+        await later(0);
+      }
+    } finally {
+      ended = true;
+    }
+  };
+  const seen: number[] = [];
+  let given = 0;
+  for await (const n of ahead(source(), 7, (one) => seen.push(one))) {
+    t.equal(n, given++);
+    t.ok(seen.includes(n));
+    await later(n % 3);
+    t.ok(seen.length - given < 7 + 2, `${seen.length} were seen when ${given} had been given`);
+    if (n === 40) break;
+  }
+  await later(20);
+  t.ok(ended);
+  t.same(
+    seen,
+    Array.from({ length: seen.length }, (_, n) => n),
+  );
+
+  const batches = async function* () {
+    for (let n = 0; n < 100; n++) yield [n];
+  };
+  let most = 0;
+  for await (const n of ahead(batches(), 1000, () => most++)) if (n === 0) t.equal(most, 100);
+});
+
+t.test('ahead: what came before its source failed is given', async (t) => {
+  const source = async function* () {
+    yield [1, 2];
+    yield [];
+    yield [3];
+    throw new Error('the source');
+  };
+  const given: number[] = [];
+  const run = async (seen: (n: number) => void) => {
+    for await (const n of ahead(source(), 10, seen)) given.push(n);
+  };
+  await t.rejects(
+    run(() => undefined),
+    { message: 'the source' },
+  );
+  t.same(given, [1, 2, 3]);
+  const strange = (n: number) => {
+    if (n === 2) throw new Error('two');
+  };
+  await t.rejects(run(strange), { message: 'two' });
 });
 
 t.test('forEachOf: several at once, and the first error at the end', async (t) => {
