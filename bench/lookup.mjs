@@ -1,4 +1,5 @@
-// What one measurement costs out of a can of 20 MB, against downloading the can and inflating it up to the line.
+// What one measurement costs out of a can of 20 MB, against inflating the can up to the line: with node's own zlib, which is the
+// quickest here, with zcat, and with Python's gzip.
 //   node bench/spool.mjs --to DIR && node bench/lookup.mjs DIR [LOOK-UPS, default 40]
 // Bytes read, time inside the process, and the start of the process, which a person waits for as well.
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -6,7 +7,7 @@ import { createReadStream, existsSync, mkdirSync, readdirSync, rmSync, statSync 
 import { join, resolve } from 'node:path';
 import zlib from 'node:zlib';
 import Database from 'better-sqlite3';
-import { machine } from './contest.mjs';
+import { has, machine } from './contest.mjs';
 
 const [dir, count = '40'] = process.argv.slice(2);
 if (!dir) throw new Error('usage: node bench/lookup.mjs DIR [LOOK-UPS]');
@@ -74,9 +75,30 @@ async function streamed(linenum) {
   return performance.now() - started;
 }
 
+/** The same with a public tool. */
+function zcat(linenum) {
+  const started = performance.now();
+  const line = `zcat ${key} | sed -n '${linenum + 1}{p;q}' > /dev/null`;
+  spawnSync('bash', ['-c', line], { cwd: join(work, 'store') });
+  return performance.now() - started;
+}
+
+/** And with another: without its start. */
+function python(linenum) {
+  const script = `import gzip, itertools, time
+started = time.perf_counter()
+with gzip.open('${key}') as can: next(itertools.islice(can, ${linenum}, None))
+print((time.perf_counter() - started) * 1000)`;
+  return Number(execFileSync('python3', ['-c', script], { cwd: join(work, 'store') }));
+}
+
 const get = (uids) => [[cannery, 'get', '--index', 'jsonl.sqlite'], uids.map(({ uid }) => `${uid}\n`).join('')];
 const whole = [];
 for (const { linenum } of chosen) whole.push(await streamed(linenum));
+const some = chosen.filter((_, n) => n % 5 === 0);
+const others = {};
+if (await has('zcat')) others.zcat = median(some.map(({ linenum }) => zcat(linenum)));
+if (await has('python3')) others.python = median(some.map(({ linenum }) => python(linenum)));
 const read = chosen.map(({ linenum }) => place.get(can, linenum));
 const rounds = choices.map((some) => walls([get(some.slice(0, 1)), get(some), [['-e', '0']]], 9));
 const [one, node] = [0, 2].map((n) => Math.min(...rounds.map((round) => round[n])));
@@ -94,16 +116,20 @@ const figures = {
   process_ms: Math.round(one),
   bare_node_ms: Math.round(node),
   thousand_ms: Math.round(thousand),
+  ...Object.fromEntries(Object.entries(others).map(([name, taken]) => [`${name}_ms`, Math.round(taken)])),
 };
 const ratio = {
   bytes: Math.round(figures.bytes_to_the_line / figures.bytes_read),
   time: Math.round(median(whole) / ms),
   start: Number((one / node).toFixed(2)),
+  ...Object.fromEntries(Object.entries(others).map(([name, taken]) => [name, Math.round(taken / ms)])),
 };
 console.log(`  read ${figures.bytes_read} bytes of ${figures.bytes_to_the_line} (1/${ratio.bytes})`);
 console.log(
   `  ${figures.ms_inside} ms in the process, ${figures.ms_to_inflate_to_the_line} ms to inflate to the line (1/${ratio.time})`,
 );
+for (const name of Object.keys(others))
+  console.log(`  ${figures[`${name}_ms`]} ms for ${name} to the line (1/${ratio[name]})`);
 console.log(
   `  one look-up, process and all: ${figures.process_ms} ms, bare node ${figures.bare_node_ms} ms (${ratio.start})`,
 );

@@ -72,8 +72,8 @@ export interface Found {
   measurement_uid: string | null;
   report_id: string | null;
   input: string | null;
-  /** First 8 bytes of the line's SHA-256; null where others made the can. */
-  hash: Buffer | null;
+  /** The line's `lineHash`; null where others made the can. */
+  hash: string | null;
   unreadable: number;
   /** Of the gzip member that holds the line; null for cans that others made. */
   first_line: number | null;
@@ -103,7 +103,7 @@ export function isFound(row: Found): boolean {
     isTextOrNull(measurement_uid) &&
     isTextOrNull(report_id) &&
     isTextOrNull(input) &&
-    (hash === null || (Buffer.isBuffer(hash) && hash.length === 8))
+    (hash === null || (typeof hash === 'string' && hash.length === 16))
   );
 }
 
@@ -132,8 +132,8 @@ const LINENUM = `(line.id & ${LINES - 1})`;
 
 /** All of it in one statement: in a process that has just begun, another costs more than what it looks for. */
 const FOUND = `
-  SELECT can.id AS can, store, s3path, ${LINENUM} AS linenum, ${UID} AS measurement_uid, report_id, input, hash, unreadable,
-    first_line, offset, length
+  SELECT can.id AS can, store, s3path, ${LINENUM} AS linenum, ${UID} AS measurement_uid, report_id, input,
+    CASE WHEN hash IS NOT NULL THEN lower(hex(hash)) END AS hash, unreadable, first_line, offset, length
   FROM line JOIN can ON can.id = line.id >> 24 LEFT JOIN report ON report.id = line.report
     LEFT JOIN member ON member.can = can.id AND first_line =
       (SELECT max(first_line) FROM member WHERE member.can = can.id AND first_line <= ${LINENUM})`;

@@ -93,7 +93,7 @@ export class LineReads {
 }
 
 function isTheLine(line: Buffer, { hash, report_id, input }: Found): boolean {
-  if (hash) return lineHash(line) === hash.toString('hex');
+  if (hash) return lineHash(line) === hash;
   // Nobody kept a hash of a line that others wrote: it must at least answer the question.
   try {
     const keys = lookupKeys(line, readJson(line, { maxDepth: ROW_DEPTH, names: KEY_NAMES }).value);

@@ -135,7 +135,7 @@ export class Lookup {
     if (!isFound(found))
       return { found, place: undefined, identity: `${n}`, fault: damaged('damaged: a row that is none of a line') };
     const { measurement_uid, hash, s3path, linenum, unreadable } = found;
-    const identity = `${measurement_uid} ${hash?.toString('hex') ?? `${s3path} ${linenum}`}`;
+    const identity = `${measurement_uid} ${hash ?? `${s3path} ${linenum}`}`;
     try {
       return { found, place: unreadable ? undefined : memberOf(found), identity };
     } catch (fault) {
