@@ -70,9 +70,11 @@ export class LineReads {
     let given: ReturnType<typeof judged>;
     try {
       if (place) {
-        const own = (text: Buffer) => judged(lineOf(text, linenum - place.first_line));
+        const n = linenum - place.first_line;
+        const own = (text: Buffer) => judged(lineFinder(n)(text));
+        const soon = lineFinder(n);
         const right = (text: Buffer) => {
-          const one = own(text);
+          const one = judged(soon(text));
           return one?.isRight ? one : undefined;
         };
         given = await this.#members.read(store, found, place, own, found.hash ? right : undefined);
@@ -103,16 +105,18 @@ function isTheLine(line: Buffer, { hash, report_id, input }: Found): boolean {
   }
 }
 
-/** The n-th line of a text, from 0. */
-function lineOf(text: Buffer, n: number): Buffer | undefined {
+/** Finds the n-th line of a text, from 0; where it has not come yet, it may be asked again with more of the same text. */
+function lineFinder(n: number): (text: Buffer) => Buffer | undefined {
   let start = 0;
-  for (let i = 0; i < n; i++) {
-    const end = text.indexOf(LF, start);
-    if (end === -1) return undefined;
-    start = end + 1;
-  }
-  const end = text.indexOf(LF, start);
-  return end === -1 ? undefined : text.subarray(start, end);
+  let looked = 0;
+  return (text) => {
+    for (let end = text.indexOf(LF, looked); end !== -1; end = text.indexOf(LF, looked)) {
+      if (n-- === 0) return text.subarray(start, end);
+      start = looked = end + 1;
+    }
+    looked = text.length;
+    return undefined;
+  };
 }
 
 const FIRST_READ = 256 * 1024;
