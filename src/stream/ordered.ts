@@ -168,11 +168,15 @@ export async function* ahead<T>(source: AsyncIterable<T[]>, most: number, seen: 
   }
 }
 
-/** Resolves when a number does not grow any more for two turns: a pipe is looked at in every other. */
+/** Turns of the event loop that are waited for more: some milliseconds. */
+const MOST_TURNS = 20;
+
+/** Resolves when a number has not grown for two turns (a pipe is looked at in every other), or soon. */
 async function quiet(count: () => number): Promise<void> {
-  for (let still = 0, seen = count(); still < 2; still++) {
+  let seen = count();
+  for (let turns = 0, still = 0; still < 2 && turns < MOST_TURNS; turns++) {
     await turn();
-    if (count() !== seen) still = -1;
+    still = count() === seen ? still + 1 : 0;
     seen = count();
   }
 }
