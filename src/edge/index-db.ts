@@ -3,6 +3,7 @@
 // does not tell is kept: the time, in microseconds since the epoch, and the hash.
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
+import { isCount, isText, isTextOrNull } from '../record/kinds.ts';
 import { JSONL_EXT, keyFolder, POSTCAN_EXT, parseCanName, parseKey, parseUid } from '../record/names.ts';
 import { describe, Failure, Malformed } from '../stream/errors.ts';
 import { LINES, LineWriter, uidSplitter } from './linewriter.ts';
@@ -98,17 +99,13 @@ export interface MemberPlace {
 export function isFound(row: Found): boolean {
   const { store, s3path, measurement_uid, report_id, input, hash } = row;
   return (
-    typeof store === 'string' &&
-    typeof s3path === 'string' &&
+    isText(store) &&
+    isText(s3path) &&
     isTextOrNull(measurement_uid) &&
     isTextOrNull(report_id) &&
     isTextOrNull(input) &&
-    (hash === null || (typeof hash === 'string' && hash.length === 16))
+    (hash === null || (isText(hash) && hash.length === 16))
   );
-}
-
-function isTextOrNull(value: unknown): boolean {
-  return value === null || typeof value === 'string';
 }
 
 /** The member that holds a line; undefined where none is known. @throws Malformed where none can be there */
@@ -122,10 +119,6 @@ export function memberOf({ first_line, offset, length }: Found): MemberPlace | u
 /** True where this can be a part of a file. */
 export function isPlace({ first_line, offset, length }: MemberPlace): boolean {
   return isCount(first_line) && isCount(offset) && isCount(length) && first_line < LINES;
-}
-
-function isCount(n: number): boolean {
-  return Number.isSafeInteger(n) && n >= 0;
 }
 
 const LINENUM = `(line.id & ${LINES - 1})`;

@@ -57,8 +57,8 @@ export class MemberReads {
 
   /** Has a member's bytes brought. Whatever is wrong is told by `read`. */
   async prefetch(store: Store, { can, s3path }: Can, place: MemberPlace): Promise<void> {
-    const wanted = this.#wanted(can, place) ?? (await this.#wantedNow(can, place));
-    await wanted.read(store, s3path, place).bytes;
+    const wanted = await this.#wanted(can, place);
+    await wanted.bring(store, s3path, place).bytes;
   }
 
   /**
@@ -74,7 +74,7 @@ export class MemberReads {
     take: (text: Buffer) => T,
     sure?: (text: Buffer) => T | undefined,
   ): Promise<T> {
-    const wanted = this.#wanted(can, place) ?? (await this.#wantedNow(can, place));
+    const wanted = await this.#wanted(can, place);
     let using: SharedRead | undefined;
     try {
       const { bytes, read } = await wanted.bytes(store, s3path, place);
@@ -90,15 +90,13 @@ export class MemberReads {
     }
   }
 
-  #wanted(can: number, place: MemberPlace): WantedMembers | undefined {
+  /** What is wanted of a can, this member among it. */
+  async #wanted(can: number, place: MemberPlace): Promise<WantedMembers> {
     const known = this.#cans.get(can);
-    return known?.wants(place) ? known : undefined;
-  }
-
-  async #wantedNow(can: number, place: MemberPlace): Promise<WantedMembers> {
+    if (known?.wants(place)) return known;
     this.want(can, place);
     await turn(); // requests that came with this one are told meanwhile
-    return this.#wanted(can, place) ?? this.#wantedNow(can, place);
+    return this.#wanted(can, place);
   }
 
   /** @param told length of the text */
@@ -196,11 +194,9 @@ class WantedMembers {
     this.#wanted.delete(offset);
   }
 
-  /** What brings a member. */
-  read(store: Store, key: string, place: MemberPlace): SharedRead {
-    const own = this.#wanted.get(place.offset)!;
-    if (!own.read) this.#read(store, key, this.#near(place));
-    return own.read!;
+  /** The request that brings a member. */
+  bring(store: Store, key: string, place: MemberPlace): SharedRead {
+    return this.#wanted.get(place.offset)!.read ?? this.#read(store, key, this.#near(place));
   }
 
   /**
@@ -209,7 +205,7 @@ class WantedMembers {
    */
   async bytes(store: Store, key: string, place: MemberPlace): Promise<{ bytes: Buffer; read: SharedRead }> {
     const { offset, length } = place;
-    const read = this.read(store, key, place);
+    const read = this.bring(store, key, place);
     read.use();
     try {
       const bytes = await read.bytes;
@@ -224,7 +220,7 @@ class WantedMembers {
     }
   }
 
-  #read(store: Store, key: string, run: MemberPlace[]): void {
+  #read(store: Store, key: string, run: MemberPlace[]): SharedRead {
     const from = run[0]!.offset;
     const read = new SharedRead(from, store.read(key, from, endOf(run.at(-1)!) - from, takeRoom));
     for (const { offset, length } of run) {
@@ -232,6 +228,7 @@ class WantedMembers {
       read.use();
       this.#held.bytes += length;
     }
+    return read;
   }
 
   /** The member, and those around it that one request brings as well. */

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { md5Of } from '../record/objectsums.ts';
 import { isUrl, objectAt } from '../record/storeurls.ts';
+import { Bell } from '../stream/bell.ts';
 import { describe, Malformed } from '../stream/errors.ts';
 import { Changed, type ObjectFacts, openSource, type Store, type StoreOptions, type Taker } from './store.ts';
 
@@ -90,7 +91,8 @@ class ObjectStream implements Taker {
   #waiting = 0;
   #ended: { error?: unknown } | undefined;
   #stopped = false;
-  #wake = () => {};
+  /** Bytes have come or gone, or that has an end. The giver and the reader never wait at once. */
+  #change = new Bell();
 
   /** @param send gives the object to a taker */
   constructor(send: (taker: Taker) => Promise<void>) {
@@ -99,7 +101,7 @@ class ObjectStream implements Taker {
         () => (this.#ended = {}),
         (error) => (this.#ended = { error }),
       )
-      .finally(() => this.#wake());
+      .finally(() => this.#change.ring());
   }
 
   async begin(facts: ObjectFacts, at: number): Promise<void> {
@@ -121,8 +123,8 @@ class ObjectStream implements Taker {
     this.#md5.update(fresh);
     this.#pieces.push(fresh);
     this.#waiting += fresh.length;
-    this.#wake();
-    while (this.#waiting > WINDOW && !this.#stopped) await this.#change();
+    this.#change.ring();
+    while (this.#waiting > WINDOW && !this.#stopped) await this.#change.rung();
     this.#refuseIfStopped();
   }
 
@@ -130,21 +132,16 @@ class ObjectStream implements Taker {
     if (this.#stopped) throw new Malformed('nobody reads on'); // ends the request, and is told to nobody
   }
 
-  /** Until bytes come or go, or that has an end. The giver and the reader never wait at once. */
-  #change(): Promise<void> {
-    return new Promise((done) => (this.#wake = done));
-  }
-
   async *read(): AsyncGenerator<Uint8Array> {
     try {
       for (;;) {
         for (let piece = this.#pieces.shift(); piece; piece = this.#pieces.shift()) {
           this.#waiting -= piece.length;
-          this.#wake();
+          this.#change.ring();
           yield piece;
         }
         if (this.#ended) break;
-        await this.#change();
+        await this.#change.rung();
       }
       this.#tell(this.#ended);
     } finally {
@@ -164,6 +161,6 @@ class ObjectStream implements Taker {
   /** Reads no further. */
   stop(): void {
     this.#stopped = true;
-    this.#wake();
+    this.#change.ring();
   }
 }

@@ -1,6 +1,7 @@
 // What lies in an outgoing folder is ours; but a disk may damage it and somebody may forge it, and posts are removed on its
 // word. So each file is held to its form before anything is done with it.
 import { isAbsolute } from 'node:path';
+import { isCount, isText } from '../record/kinds.ts';
 import {
   dayForPath,
   hourFolder,
@@ -25,8 +26,6 @@ type Unknown<T> = { [K in keyof T]?: unknown };
 
 const CLASSES: readonly unknown[] = ['as-received', 'unsanitised', 'sanitised'] satisfies Manifest['class'][];
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-const isText = (value: unknown): value is string => typeof value === 'string';
 const isHex = (value: unknown, digits: number) => isText(value) && value.length === digits && !/[^0-9a-f]/.test(value);
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 const orNone = (value: unknown, is: (value: unknown) => boolean) => value === undefined || is(value);

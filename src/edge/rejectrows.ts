@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { isTextOrNull } from '../record/kinds.ts';
 import { REJECT_KINDS, type RejectKind } from '../stream/rejects.ts';
 
 /** What a row of a rejects file keeps. */
@@ -34,5 +35,3 @@ function dataOf(data: unknown): Buffer | null {
     throw new Error('no reject row: data is neither text nor base64');
   return base64 === undefined ? null : Buffer.from(base64, 'base64');
 }
-
-const isTextOrNull = (value: unknown): value is string | null => value === null || typeof value === 'string';

@@ -37,7 +37,7 @@ export class FolderStore implements Store {
   /** Folders that were swept by this process. */
   #swept = new Set<string>();
   /** The file that was read last stays open: look-ups come in runs of one can. */
-  #reading: { key: string; fd: number } | undefined;
+  #reading: { path: string; fd: number } | undefined;
 
   /** @param keepMode a file has no more rights than the one that it was made from */
   constructor(path: string, keepMode = false) {
@@ -169,14 +169,15 @@ export class FolderStore implements Store {
   }
 
   async read(key: string, offset: number, length: number, room?: Room): Promise<Buffer> {
+    const path = this.#path(key);
     try {
-      if (this.#reading?.key !== key) {
+      if (this.#reading?.path !== path) {
         this.close();
-        this.#reading = { key, fd: openSync(this.#path(key), 'r') };
+        this.#reading = { path, fd: openSync(path, 'r') };
       }
       return readRange(this.#reading.fd, offset, length, key, room);
     } catch (error) {
-      if (!['ENOENT', 'ENOTDIR'].includes(errno(error) ?? '')) throw named(this.#path(key), error);
+      if (!['ENOENT', 'ENOTDIR'].includes(errno(error) ?? '')) throw named(path, error);
       if (!exists(this.name)) throw new Failure(`${this.name}: no such folder`);
       // The store is well, this one file is not: a fault of the item, after which others are read.
       throw new Malformed(`${key}: not in the store`);

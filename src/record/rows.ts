@@ -1,6 +1,7 @@
 // The rows that verbs exchange (man cannery-rows): which kind a row is, is told by its first member alone,
 // which no probe can write, because ours stand in front of what it sent.
 import { member, readJson, stringOf, type Value } from './json.ts';
+import { isCount } from './kinds.ts';
 
 /** Members that `cat` writes in front of a document; null where unknown. */
 export interface Provenance {
@@ -172,7 +173,6 @@ export function rowOf(line: Buffer, row: MeasurementRow): Buffer {
 function parseEnd(bytes: Buffer, row: Value): EndRow | OtherRow {
   if (stringOf(bytes, row.members![0]!.value) !== 'end') return { kind: 'other', first: 'cannery' };
   const end = JSON.parse(bytes.toString('utf8', row.start, row.end)) as EndRow;
-  const isCount = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
   if (!isCount(end.rows) || !isCount(end.rejected)) throw new Error('an end row has counts of rows and rejected');
   const { whole = [], left_out = {}, part } = end;
   if (!Array.isArray(whole) || !whole.every((bucket) => typeof bucket === 'string'))

@@ -34,21 +34,24 @@ export async function* splitLines(
   limits: LineLimits,
   from = 1,
 ): AsyncGenerator<Line> {
-  const splitter = new LineSplitter(limits, from);
-  try {
-    for await (const chunk of source) for (const line of splitter.push(chunk)) yield line;
-    for (const line of splitter.end()) yield line;
-  } finally {
-    splitter.close();
-  }
+  for await (const lines of linesOfChunks(source, limits, from)) for (const line of lines) yield line;
 }
 
 /** As `splitLines`: the lines that end in a chunk come together, and are good until the next are asked for. */
 export async function* linesAtOnce(source: AsyncIterable<Uint8Array>, limits: LineLimits): AsyncGenerator<Line[]> {
-  const splitter = new LineSplitter(limits, 1);
+  for await (const lines of linesOfChunks(source, limits, 1)) yield [...lines];
+}
+
+/** The lines that end in each chunk, and what no line feed follows: to be read before the next are asked for. */
+async function* linesOfChunks(
+  source: AsyncIterable<Uint8Array>,
+  limits: LineLimits,
+  from: number,
+): AsyncGenerator<Iterable<Line>> {
+  const splitter = new LineSplitter(limits, from);
   try {
-    for await (const chunk of source) yield [...splitter.push(chunk)];
-    yield [...splitter.end()];
+    for await (const chunk of source) yield splitter.push(chunk);
+    yield splitter.end();
   } finally {
     splitter.close();
   }

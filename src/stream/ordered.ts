@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import { Bell } from './bell.ts';
 
 export interface Flow<T> {
   /** Tasks under way at once. */
@@ -64,20 +65,6 @@ export async function* orderedMap<T, R>(
   }
 }
 
-/** Wakes whoever waits for something to change. */
-class Bell {
-  #waiting: (() => void) | undefined;
-
-  ring(): void {
-    this.#waiting?.();
-    this.#waiting = undefined;
-  }
-
-  rung(): Promise<void> {
-    return new Promise((done) => (this.#waiting = done));
-  }
-}
-
 /** Runs a task an item, several at once, in any order. The first error stops the taking of items and is thrown at the end. */
 export async function forEachOf<T>(
   source: AsyncIterable<T>,
@@ -86,15 +73,19 @@ export async function forEachOf<T>(
 ): Promise<void> {
   const running = new Set<Promise<void>>();
   let failed: { error: unknown } | undefined;
-  for await (const item of orUntilBroken(source, (error) => (failed ??= { error }))) {
-    const one: Promise<void> = task(item)
-      .catch((error) => {
-        failed ??= { error };
-      })
-      .finally(() => running.delete(one));
-    running.add(one);
-    if (running.size >= concurrency) await Promise.race(running);
-    if (failed) break;
+  try {
+    for await (const item of source) {
+      const one: Promise<void> = task(item)
+        .catch((error) => {
+          failed ??= { error };
+        })
+        .finally(() => running.delete(one));
+      running.add(one);
+      if (running.size >= concurrency) await Promise.race(running);
+      if (failed) break;
+    }
+  } catch (error) {
+    failed ??= { error };
   }
   await Promise.all(running);
   if (failed) throw failed.error;
@@ -178,17 +169,5 @@ async function quiet(count: () => number): Promise<void> {
     await turn();
     still = count() === seen ? still + 1 : 0;
     seen = count();
-  }
-}
-
-/** The items of a source; where it fails, they end, and the error is told. */
-async function* orUntilBroken<T>(
-  source: AsyncIterable<T> | Iterable<T>,
-  failed: (error: unknown) => void,
-): AsyncGenerator<T> {
-  try {
-    yield* source;
-  } catch (error) {
-    failed(error);
   }
 }
